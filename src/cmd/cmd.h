@@ -1,0 +1,98 @@
+/* cmd: the command line. main.c finds a row of cmds[]; opts.c reads options by the row's table, which also makes --help, the
+ * man page, shell completion and the names of environment variables. One file per command.
+ *
+ *     int cmd_tokenize(struct cmd_args *a, struct err *e);       // 0 or ERR_*: main prints *e and turns it into an exit status
+ *
+ * Only this folder exits and prints: results to stdout, everything else to stderr. */
+#pragma once
+
+#include "../base/base.h"
+
+enum opt_type {
+    OPT_FLAG,   /* bool */
+    OPT_COUNT,  /* uint64_t between min and max */
+    OPT_BYTES,  /* uint64_t; K, M, G (powers of 1024) may follow the number */
+    OPT_REAL,   /* double between min and max */
+    OPT_TEXT,   /* const char * */
+    OPT_LIST,   /* struct opt_list: the option may be repeated */
+};
+struct opt_list {
+    const char *items[64];
+    unsigned n;
+};
+struct opt {
+    const char *name;     /* "threads": --threads, MOAT_THREADS */
+    char letter;          /* 't': -t, or 0 */
+    enum opt_type type;
+    const char *arg;      /* how help shows the value: "N"; "a|b|c" also limits the value to these words; NULL for flags */
+    const char *help;     /* one line, with the default in it */
+    size_t offset;        /* in struct cmd_opts */
+    double min, max;      /* OPT_COUNT, OPT_REAL */
+};
+
+/* The values of all options of all commands; what was not given has the default that opts_defaults sets. */
+struct cmd_opts {
+    bool help, json, verbose, jsonl, special, bos, hex, together, ignore_eos, ids, ceilings, normalize;
+    uint64_t threads, chunk, ctx;                     /* 0: the default of the thing */
+    const char *isa, *kv;
+    const char *out, *tensor, *system, *config;
+    uint64_t last, n;                                 /* n: tokens to generate */
+    bool n_given;
+    double temperature, top_p, min_p, typical, repetition_penalty, presence_penalty, frequency_penalty;
+    uint64_t top_k, seed, penalty_last_n, logprobs;
+    bool seed_given;
+    struct opt_list stop, logit_bias;
+    const char *host, *name, *unknown_fields;
+    uint64_t port, parallel, queue, kv_memory;
+    struct opt_list api_key;
+    const char *bench_threads;                        /* "1,2" */
+    uint64_t p, depth, seqs, r;
+    const char *pooling, *completion;
+    bool man;
+};
+
+struct cmd_args {
+    const struct cmd *cmd;
+    struct cmd_opts opts;
+    int n_args;           /* what is no option, in order */
+    char **args;
+};
+struct cmd {
+    const char *name, *args, *summary; /* "tokenize", "MODEL --jsonl", one line */
+    const char *text;     /* paragraphs for --help and the man page */
+    const struct opt *const *opts; /* NULL-terminated groups; each group ends with a NULL name */
+    int min_args, max_args;
+    int (*run)(struct cmd_args *a, struct err *e);
+    bool hidden;
+};
+extern const struct cmd cmds[]; /* cmds.c; ends with a NULL name */
+
+/* Option groups, each ending with a NULL name. */
+extern const struct opt opts_common[], opts_compute[], opts_sampling[], opts_lines[], opts_serve[];
+
+void opts_defaults(struct cmd_opts *o);
+/* Reads environment, then argv (after the command's name) into a. ERR_USAGE names the option. `--` ends the options. */
+int opts_read(struct cmd_args *a, int argc, char **argv, struct err *e) MUST_USE;
+void opts_help(const struct cmd *c, FILE *to);
+void opts_man(FILE *to);                    /* the man page moat(1) of all commands */
+int opts_completion(const char *shell, FILE *to, struct err *e) MUST_USE; /* bash, zsh, fish */
+
+/* Exit status of an error code (INTERFACES.md), 0 for 0. */
+int cmd_status(int code);
+/* Prints `moat: COMMAND failed: WHERE: WHY` on stderr. */
+void cmd_print_error(const struct cmd *c, const struct err *e);
+/* The binary ran as `moat COMMAND`, and this is the folder of the store: MOAT_HOME, else XDG_DATA_HOME/moat, else ~/.local/share/moat. */
+int cmd_home(char *path, size_t bytes, struct err *e) MUST_USE;
+
+/* Opens MODEL (a path, or a name of the store) read-only: a descriptor, its map and a name for messages. */
+struct cmd_model {
+    int fd;
+    struct str map;
+    char path[512], name[128];
+};
+int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) MUST_USE;
+void cmd_model_close(struct cmd_model *m);
+
+/* Reads stdin line by line ("\n" alone ends a line, the last may lack it; at most 64 MiB each) and calls each; what `each`
+ * appends to out is written as one line. An error of a line becomes {"error": "..."} in its place and the next line follows. */
+int cmd_lines(int (*each)(void *ctx, uint64_t i, struct str line, struct buf *out, struct err *e), void *ctx, struct err *e) MUST_USE;

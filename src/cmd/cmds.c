@@ -1,0 +1,15 @@
+/* cmds: the table of commands. A new one is a file and a row here. */
+#include "cmds.h"
+
+static const struct opt opts_help_only[] = {
+    {"man", 0, OPT_FLAG, NULL, "print the man page (roff)", offsetof(struct cmd_opts, man), 0, 0},
+    {"completion", 0, OPT_TEXT, "bash|zsh|fish", "print a completion script", offsetof(struct cmd_opts, completion), 0, 0},
+    {.name = NULL},
+};
+
+static const struct opt *const help_opts[] = {opts_common, opts_help_only, NULL};
+
+const struct cmd cmds[] = {
+    {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
+    {.name = NULL},
+};

@@ -1,0 +1,65 @@
+/* main: finds the command, reads its options, runs it, turns its error into one line and an exit status. */
+#include "cmds.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_MAX_SHOWN = 499 }; /* INTERFACES: one line of at most 500 bytes */
+
+int cmd_status(int code) {
+    switch (code) {
+    case 0: return 0;
+    case ERR_USAGE: return 2;
+    case ERR_INPUT:
+    case ERR_LIMIT: return 3;
+    case ERR_DIFFERS: return 4;
+    case ERR_STOPPED: return 130;
+    default: return 1;
+    }
+}
+
+void cmd_print_error(const struct cmd *c, const struct err *e) {
+    char line[sizeof e->where + sizeof e->msg + 64];
+    snprintf(line, sizeof line, "moat: %.20s failed: %s%s%s", c ? c->name : "command", e->where, e->where[0] ? ": " : "", e->msg);
+    struct str shown = {line, strlen(line) < LINE_MAX_SHOWN ? strlen(line) : LINE_MAX_SHOWN};
+    fprintf(stderr, "%.*s\n", (int)utf8_complete(shown), line);
+}
+
+static const struct cmd *find_cmd(const char *name) {
+    for (const struct cmd *c = cmds; c->name; c++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    struct err e = {0};
+    signal(SIGPIPE, SIG_IGN);
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0) {
+        printf("moat %s\n", MOAT_VERSION);
+        return 0;
+    }
+    struct cmd_args a = {.cmd = find_cmd(name)};
+    if (!a.cmd) {
+        fprintf(stderr, "moat: %.60s failed: is no command; see `moat help`\n", name);
+        return 2;
+    }
+    int r = opts_read(&a, argc > 1 ? argc - 2 : 0, argv + (argc > 1 ? 2 : 1), &e);
+    if (a.opts.verbose)
+        log_level = LOG_INFO;
+    if (r == 0 && a.opts.help)
+        opts_help(a.cmd, stdout);
+    else if (r == 0)
+        r = a.cmd->run(&a, &e);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (r == 0)
+            r = err_set(&e, ERR_ENV, "stdout", "cannot write the result");
+    }
+    if (r < 0)
+        cmd_print_error(a.cmd, &e);
+    return cmd_status(r);
+}

@@ -46,12 +46,6 @@ int engine_fd(const struct engine *en);              /* readable when a text wor
 
 /* The child process: speaks wire on `sock` until shutdown or the peer is gone. Returns the exit status. */
 int engine_main(int sock);
-/* Starts `/proc/self/exe engine` with the other end of a socketpair; model_fd is sent with open. */
-struct engine_child {
-    pid_t pid;
-    int sock;
-};
-int engine_spawn(struct engine_child *out, struct err *e) MUST_USE;
 
 /* fingerprint (DESIGN 7): first 16 hex digits of the SHA-256 of canonical JSON over everything that can change an answer. */
 int engine_fingerprint(const struct gguf *g, const struct engine_opts *opts, const struct digest *weights, char out[17], struct err *e) MUST_USE;

@@ -162,3 +162,15 @@ int wire_recv(int sock, void *buf, size_t cap, int *fd, bool wait, struct err *e
 /* A sealed memfd holding s, and the reading side: maps it after checking seals and size. */
 int wire_memfd(struct str s, struct err *e) MUST_USE;
 int wire_memfd_map(int fd, uint64_t bytes, struct str *out, struct err *e) MUST_USE; /* fs_unmap */
+
+/* ---- the child ---------------------------------------------------------------------------------------------------------------- */
+
+/* Starts this program's own `engine` command as a child: the socket is its descriptor WIRE_CHILD_FD, its environment is empty,
+ * stdin is /dev/null, stdout goes to stderr, and no other descriptor is open. It ends when the socket is closed; the caller
+ * owns `sock` and waits for `pid`. */
+enum { WIRE_CHILD_FD = 3 };
+struct wire_child {
+    pid_t pid;
+    int sock;
+};
+int wire_spawn(struct wire_child *out, struct err *e) MUST_USE;

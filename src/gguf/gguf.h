@@ -20,7 +20,7 @@ const char *gguf_type_name(enum gguf_type t); /* "u8" ... "str", "arr" */
 struct gguf_kv {
     struct str key;
     enum gguf_type type;
-    const uint8_t *value;    /* where its bytes lie in the file */
+    const uint8_t *value;    /* its bytes in the file: of a str its u64 length, of an arr its first item */
     enum gguf_type item;     /* of an array */
     uint64_t n_items;        /* of an array */
 };
@@ -36,7 +36,9 @@ struct gguf_tensor {
 };
 
 struct gguf; /* opaque */
-/* Reads and checks the container. `file` is borrowed until gguf_close. ERR_INPUT names the field. */
+/* Reads and checks the container. `file` is borrowed until gguf_close. ERR_INPUT names the field; ERR_LIMIT where a limit of
+ * INTERFACES.md is passed (metadata 1 GiB and 1,000,000 pairs, a string 64 MiB, arrays 16 deep, 1,000,000 tensors). Memory:
+ * at most 4 bytes for each byte of metadata; time: linear in the metadata, n log n in the tensors. */
 int gguf_open(struct str file, struct gguf **out, struct err *e) MUST_USE;
 void gguf_close(struct gguf *g);
 
@@ -54,6 +56,7 @@ const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name);
  * of another type or out of range. Integers of any width and sign are taken where the value fits (rule 6). */
 int gguf_u32(const struct gguf *g, const char *key, uint32_t *out, struct err *e) MUST_USE;
 int gguf_u32_or(const struct gguf *g, const char *key, uint32_t absent, uint32_t *out, struct err *e) MUST_USE;
+int gguf_f32(const struct gguf *g, const char *key, float *out, struct err *e) MUST_USE;           /* f32 or f64, any value */
 int gguf_f32_or(const struct gguf *g, const char *key, float absent, float *out, struct err *e) MUST_USE;
 int gguf_bool_or(const struct gguf *g, const char *key, bool absent, bool *out, struct err *e) MUST_USE;
 int gguf_str(const struct gguf *g, const char *key, struct str *out, struct err *e) MUST_USE;      /* borrowed from the map */
@@ -61,7 +64,8 @@ int gguf_str_or(const struct gguf *g, const char *key, struct str absent, struct
 /* An integer, or an array of n_layers integers: out[0..n_layers-1]. */
 int gguf_u32_layers(const struct gguf *g, const char *key, uint32_t n_layers, uint32_t *out, struct err *e) MUST_USE;
 
-/* Array reading: the iterator walks variable-length items. */
+/* Array reading: the iterator walks variable-length items. gguf_next_* return false at the end; next_i64 gives the largest
+ * int64_t for a u64 beyond it. */
 struct gguf_iter {
     const uint8_t *at;
     uint64_t left;

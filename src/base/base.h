@@ -34,9 +34,9 @@ enum {
 };
 
 struct err {
-    int code;        /* 0 or ERR_* */
-    char where[96];  /* the thing at fault: a file, a field, a tensor; may be empty */
-    char msg[400];   /* why, and what to do: "is 7 bytes long; a GGUF file begins with a 24-byte header" */
+    int code;       /* 0 or ERR_* */
+    char where[96]; /* the thing at fault: a file, a field, a tensor; may be empty */
+    char msg[400];  /* why, and what to do: "is 7 bytes long; a GGUF file begins with a 24-byte header" */
 };
 
 /* Fills *e and returns `code`. The first error stays: a later call on a filled *e changes nothing. e may be NULL. Control
@@ -99,8 +99,8 @@ struct arena {
 /* Zeroed memory, aligned to 16, or NULL beyond the cap (doors bound their input, so that is ERR_MEMORY or a fault). */
 void *arena_alloc(struct arena *a, size_t bytes) MUST_USE;
 void *arena_array(struct arena *a, size_t n, size_t item_bytes) MUST_USE; /* checks n * item_bytes */
-struct str arena_str(struct arena *a, struct str s);                       /* a copy, with a NUL after it; p NULL on failure */
-void arena_free(struct arena *a);                                          /* all of it; the arena can be used again */
+struct str arena_str(struct arena *a, struct str s);                      /* a copy, with a NUL after it; p NULL on failure */
+void arena_free(struct arena *a);                                         /* all of it; the arena can be used again */
 
 /* ---- json ---------------------------------------------------------------------------------------------------- */
 
@@ -126,9 +126,9 @@ bool digest_parse(struct str hex, struct digest *d); /* exactly 64 lower-case he
 
 /* ---- random, clock, log ---------------------------------------------------------------------------------------- */
 
-uint64_t random_u64(void);       /* from the kernel; only seeds and ids are made of it, never a result */
-uint64_t clock_ns(void);         /* monotonic */
-int64_t clock_wall_s(void);      /* Unix time */
+uint64_t random_u64(void);  /* from the kernel; only seeds and ids are made of it, never a result */
+uint64_t clock_ns(void);    /* monotonic */
+int64_t clock_wall_s(void); /* Unix time */
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 extern enum log_level log_level; /* set once by main */
@@ -186,18 +186,47 @@ void mbox_free(struct mbox *m);                       /* messages still inside a
 
 /* Numbers are GGUF's (the ggml type enum). Adding a format starts with a row in dtype.c. */
 enum dtype {
-    DTYPE_F32 = 0, DTYPE_F16 = 1, DTYPE_Q4_0 = 2, DTYPE_Q4_1 = 3, DTYPE_Q5_0 = 6, DTYPE_Q5_1 = 7, DTYPE_Q8_0 = 8, DTYPE_Q8_1 = 9,
-    DTYPE_Q2_K = 10, DTYPE_Q3_K = 11, DTYPE_Q4_K = 12, DTYPE_Q5_K = 13, DTYPE_Q6_K = 14, DTYPE_Q8_K = 15,
-    DTYPE_IQ2_XXS = 16, DTYPE_IQ2_XS = 17, DTYPE_IQ3_XXS = 18, DTYPE_IQ1_S = 19, DTYPE_IQ4_NL = 20, DTYPE_IQ3_S = 21,
-    DTYPE_IQ2_S = 22, DTYPE_IQ4_XS = 23, DTYPE_I8 = 24, DTYPE_I16 = 25, DTYPE_I32 = 26, DTYPE_I64 = 27, DTYPE_F64 = 28,
-    DTYPE_IQ1_M = 29, DTYPE_BF16 = 30, DTYPE_TQ1_0 = 34, DTYPE_TQ2_0 = 35, DTYPE_MXFP4 = 39, DTYPE_NVFP4 = 40,
-    DTYPE_Q1_0 = 41, DTYPE_Q2_0 = 42,
+    DTYPE_F32 = 0,
+    DTYPE_F16 = 1,
+    DTYPE_Q4_0 = 2,
+    DTYPE_Q4_1 = 3,
+    DTYPE_Q5_0 = 6,
+    DTYPE_Q5_1 = 7,
+    DTYPE_Q8_0 = 8,
+    DTYPE_Q8_1 = 9,
+    DTYPE_Q2_K = 10,
+    DTYPE_Q3_K = 11,
+    DTYPE_Q4_K = 12,
+    DTYPE_Q5_K = 13,
+    DTYPE_Q6_K = 14,
+    DTYPE_Q8_K = 15,
+    DTYPE_IQ2_XXS = 16,
+    DTYPE_IQ2_XS = 17,
+    DTYPE_IQ3_XXS = 18,
+    DTYPE_IQ1_S = 19,
+    DTYPE_IQ4_NL = 20,
+    DTYPE_IQ3_S = 21,
+    DTYPE_IQ2_S = 22,
+    DTYPE_IQ4_XS = 23,
+    DTYPE_I8 = 24,
+    DTYPE_I16 = 25,
+    DTYPE_I32 = 26,
+    DTYPE_I64 = 27,
+    DTYPE_F64 = 28,
+    DTYPE_IQ1_M = 29,
+    DTYPE_BF16 = 30,
+    DTYPE_TQ1_0 = 34,
+    DTYPE_TQ2_0 = 35,
+    DTYPE_MXFP4 = 39,
+    DTYPE_NVFP4 = 40,
+    DTYPE_Q1_0 = 41,
+    DTYPE_Q2_0 = 42,
 };
 struct dtype_info {
     const char *name;      /* "Q4_K"; NULL: no such type */
     uint16_t block_values; /* values in a block */
     uint16_t block_bytes;  /* bytes of a block */
 };
-const struct dtype_info *dtype_info(uint32_t type);             /* NULL for an unknown number */
+const struct dtype_info *dtype_info(uint32_t type); /* NULL for an unknown number */
 /* Bytes of n_values (a multiple of block_values), or 0 where that overflows, is no whole number of blocks, or type is unknown. */
 uint64_t dtype_bytes(uint32_t type, uint64_t n_values);

@@ -88,7 +88,8 @@ void buf_fmt(struct buf *b, const char *fmt, ...) {
 }
 
 static void json_char(struct buf *b, uint32_t cp, const char *p, unsigned len) {
-    static const char short_for[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};
+    static const char short_for[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};
     if (cp < sizeof short_for && short_for[cp]) {
         buf_byte(b, '\\');
         buf_byte(b, short_for[cp]);

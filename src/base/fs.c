@@ -123,7 +123,7 @@ int fs_mkdirs(const char *path, struct err *e) {
     char part[4096];
     if (strlen(path) >= sizeof part)
         return err_set(e, ERR_ENV, path, "the path is too long");
-    strcpy(part, path);
+    memcpy(part, path, strlen(path) + 1);
     for (char *p = part + 1;; p++) {
         if (*p != '/' && *p != 0)
             continue;

@@ -24,9 +24,9 @@ struct worker {
 };
 
 struct pool {
-    _Alignas(64) _Atomic uint64_t claim;  /* generation << 32 | n << 16 | next */
-    _Alignas(64) _Atomic uint32_t done;   /* items of this generation that are finished */
-    _Alignas(64) _Atomic uint32_t wake;   /* futex word: the generation, for sleepers */
+    _Alignas(64) _Atomic uint64_t claim; /* generation << 32 | n << 16 | next */
+    _Alignas(64) _Atomic uint32_t done;  /* items of this generation that are finished */
+    _Alignas(64) _Atomic uint32_t wake;  /* futex word: the generation, for sleepers */
     _Atomic uint32_t sleepers;
     _Atomic bool waiting; /* the caller sleeps on `done` */
     _Atomic bool stop;

@@ -9,34 +9,34 @@
 #include "../base/base.h"
 
 enum opt_type {
-    OPT_FLAG,   /* bool */
-    OPT_COUNT,  /* uint64_t between min and max */
-    OPT_BYTES,  /* uint64_t; K, M, G (powers of 1024) may follow the number */
-    OPT_REAL,   /* double between min and max */
-    OPT_TEXT,   /* const char * */
-    OPT_LIST,   /* struct opt_list: the option may be repeated */
+    OPT_FLAG,  /* bool */
+    OPT_COUNT, /* uint64_t between min and max */
+    OPT_BYTES, /* uint64_t; K, M, G (powers of 1024) may follow the number */
+    OPT_REAL,  /* double between min and max */
+    OPT_TEXT,  /* const char * */
+    OPT_LIST,  /* struct opt_list: the option may be repeated */
 };
 struct opt_list {
     const char *items[64];
     unsigned n;
 };
 struct opt {
-    const char *name;     /* "threads": --threads, MOAT_THREADS */
-    char letter;          /* 't': -t, or 0 */
+    const char *name; /* "threads": --threads, MOAT_THREADS */
+    char letter;      /* 't': -t, or 0 */
     enum opt_type type;
-    const char *arg;      /* how help shows the value: "N"; "a|b|c" also limits the value to these words; NULL for flags */
-    const char *help;     /* one line, with the default in it */
-    size_t offset;        /* in struct cmd_opts */
-    double min, max;      /* OPT_COUNT, OPT_REAL */
+    const char *arg;  /* how help shows the value: "N"; "a|b|c" also limits the value to these words; NULL for flags */
+    const char *help; /* one line, with the default in it */
+    size_t offset;    /* in struct cmd_opts */
+    double min, max;  /* OPT_COUNT, OPT_REAL */
 };
 
 /* The values of all options of all commands; what was not given has the default that opts_defaults sets. */
 struct cmd_opts {
     bool help, json, verbose, jsonl, special, bos, hex, together, ignore_eos, ids, ceilings, normalize;
-    uint64_t threads, chunk, ctx;                     /* 0: the default of the thing */
+    uint64_t threads, chunk, ctx; /* 0: the default of the thing */
     const char *isa, *kv;
     const char *out, *tensor, *system, *config;
-    uint64_t last, n;                                 /* n: tokens to generate */
+    uint64_t last, n; /* n: tokens to generate */
     bool n_given;
     double temperature, top_p, min_p, typical, repetition_penalty, presence_penalty, frequency_penalty;
     uint64_t top_k, seed, penalty_last_n, logprobs;
@@ -45,7 +45,7 @@ struct cmd_opts {
     const char *host, *name, *unknown_fields;
     uint64_t port, parallel, queue, kv_memory;
     struct opt_list api_key;
-    const char *bench_threads;                        /* "1,2" */
+    const char *bench_threads; /* "1,2" */
     uint64_t p, depth, seqs, r;
     const char *pooling, *completion;
     bool man;
@@ -54,13 +54,13 @@ struct cmd_opts {
 struct cmd_args {
     const struct cmd *cmd;
     struct cmd_opts opts;
-    int n_args;           /* what is no option, in order */
+    int n_args; /* what is no option, in order */
     char **args;
 };
 struct cmd {
     const char *name, *args, *summary; /* "tokenize", "MODEL --jsonl", one line */
-    const char *text;     /* paragraphs for --help and the man page */
-    const struct opt *const *opts; /* NULL-terminated groups; each group ends with a NULL name */
+    const char *text;                  /* paragraphs for --help and the man page */
+    const struct opt *const *opts;     /* NULL-terminated groups; each group ends with a NULL name */
     int min_args, max_args;
     int (*run)(struct cmd_args *a, struct err *e);
     bool hidden;
@@ -74,7 +74,7 @@ void opts_defaults(struct cmd_opts *o);
 /* Reads environment, then argv (after the command's name) into a. ERR_USAGE names the option. `--` ends the options. */
 int opts_read(struct cmd_args *a, int argc, char **argv, struct err *e) MUST_USE;
 void opts_help(const struct cmd *c, FILE *to);
-void opts_man(FILE *to);                    /* the man page moat(1) of all commands */
+void opts_man(FILE *to);                                                  /* the man page moat(1) of all commands */
 int opts_completion(const char *shell, FILE *to, struct err *e) MUST_USE; /* bash, zsh, fish */
 
 /* Exit status of an error code (INTERFACES.md), 0 for 0. */
@@ -95,4 +95,5 @@ void cmd_model_close(struct cmd_model *m);
 
 /* Reads stdin line by line ("\n" alone ends a line, the last may lack it; at most 64 MiB each) and calls each; what `each`
  * appends to out is written as one line. An error of a line becomes {"error": "..."} in its place and the next line follows. */
-int cmd_lines(int (*each)(void *ctx, uint64_t i, struct str line, struct buf *out, struct err *e), void *ctx, struct err *e) MUST_USE;
+int cmd_lines(int (*each)(void *ctx, uint64_t i, struct str line, struct buf *out, struct err *e), void *ctx,
+              struct err *e) MUST_USE;

@@ -17,7 +17,8 @@ int cmd_help(struct cmd_args *a, struct err *e) {
         }
     if (a->n_args)
         return err_set(e, ERR_USAGE, a->args[0], "is no command; see `moat help`");
-    printf("moat %s: serves open-weight language models on CPU servers\n\nusage: moat COMMAND [OPTIONS] [ARGUMENTS]\n\n", MOAT_VERSION);
+    printf("moat %s: serves open-weight language models on CPU servers\n\nusage: moat COMMAND [OPTIONS] [ARGUMENTS]\n\n",
+           MOAT_VERSION);
     for (const struct cmd *c = cmds; c->name; c++)
         if (!c->hidden)
             printf("  %-12s %s\n", c->name, c->summary);

@@ -46,7 +46,8 @@ int cmd_lines(int (*each)(void *ctx, uint64_t i, struct str line, struct buf *ou
         struct str text = {line, (size_t)n - (line[n - 1] == '\n')};
         struct buf out = {0};
         struct err bad = {0};
-        int code = text.n > LINE_MAX_BYTES ? err_set(&bad, ERR_LIMIT, "line", "is longer than 64 MiB") : each(ctx, i, text, &out, &bad);
+        int code =
+            text.n > LINE_MAX_BYTES ? err_set(&bad, ERR_LIMIT, "line", "is longer than 64 MiB") : each(ctx, i, text, &out, &bad);
         if (code < 0 && !bad.code)
             err_set(&bad, code, "", "failed");
         if (out.failed)

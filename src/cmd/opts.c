@@ -9,7 +9,8 @@
 #include <string.h>
 
 #define AT(field) offsetof(struct cmd_opts, field)
-#define END_OF_GROUP {.name = NULL}
+#define END_OF_GROUP                                                                                                             \
+    { .name = NULL }
 
 const struct opt opts_common[] = {
     {"help", 'h', OPT_FLAG, NULL, "show this text", AT(help), 0, 0},
@@ -30,12 +31,15 @@ const struct opt opts_sampling[] = {
     {"top-p", 0, OPT_REAL, "P", "sample from the likeliest tokens that make up P (default 1: all)", AT(top_p), 0, 1},
     {"min-p", 0, OPT_REAL, "P", "drop tokens less likely than P times the likeliest (default 0)", AT(min_p), 0, 1},
     {"typical", 0, OPT_REAL, "P", "locally typical sampling (default 1: off)", AT(typical), 0, 1},
-    {"repetition-penalty", 0, OPT_REAL, "X", "divides logits of tokens already there (default 1: off)", AT(repetition_penalty), 0.01, 100},
-    {"presence-penalty", 0, OPT_REAL, "X", "taken off logits of tokens already there (default 0)", AT(presence_penalty), -100, 100},
+    {"repetition-penalty", 0, OPT_REAL, "X", "divides logits of tokens already there (default 1: off)", AT(repetition_penalty),
+     0.01, 100},
+    {"presence-penalty", 0, OPT_REAL, "X", "taken off logits of tokens already there (default 0)", AT(presence_penalty), -100,
+     100},
     {"frequency-penalty", 0, OPT_REAL, "X", "taken off once per occurrence (default 0)", AT(frequency_penalty), -100, 100},
     {"penalty-last-n", 0, OPT_COUNT, "N", "tokens that penalties look back at (default 0: all)", AT(penalty_last_n), 0, 16777216},
     {"logit-bias", 0, OPT_LIST, "ID=X", "adds X to the logit of token ID; may be repeated", AT(logit_bias), 0, 0},
-    {"seed", 's', OPT_COUNT, "S", "seed of the sampler (default: a random one, named with --verbose)", AT(seed), 0, 18446744073709551615.0},
+    {"seed", 's', OPT_COUNT, "S", "seed of the sampler (default: a random one, named with --verbose)", AT(seed), 0,
+     18446744073709551615.0},
     {"stop", 0, OPT_LIST, "TEXT", "ends the answer where TEXT would begin; may be repeated", AT(stop), 0, 0},
     {"ignore-eos", 0, OPT_FLAG, NULL, "go on past the model's end token", AT(ignore_eos), 0, 0},
     END_OF_GROUP,
@@ -47,22 +51,37 @@ const struct opt opts_lines[] = {
 const struct opt opts_serve[] = {
     {"host", 0, OPT_TEXT, "ADDRESS", "address to listen on (default 127.0.0.1)", AT(host), 0, 0},
     {"port", 'p', OPT_COUNT, "N", "port to listen on, 0 picks a free one (default 8080)", AT(port), 0, 65535},
-    {"name", 0, OPT_TEXT, "NAME", "the model's name in the API (default: file name without .gguf, or the store's name)", AT(name), 0, 0},
+    {"name", 0, OPT_TEXT, "NAME", "the model's name in the API (default: file name without .gguf, or the store's name)", AT(name),
+     0, 0},
     {"parallel", 0, OPT_COUNT, "N", "sequences running at once (default 32)", AT(parallel), 1, 4096},
     {"queue", 0, OPT_COUNT, "N", "requests waiting before 503 is answered (default 256)", AT(queue), 0, 1048576},
-    {"kv-memory", 0, OPT_BYTES, "BYTES", "memory of the KV cache (default: half the context of all sequences, at most a quarter of the memory)", AT(kv_memory), 0, 0},
-    {"api-key", 0, OPT_LIST, "KEY", "a key that clients must send; may be repeated (default: none is asked for)", AT(api_key), 0, 0},
-    {"unknown-fields", 0, OPT_TEXT, "refuse|warn", "what to do with request fields that moat does not know (default refuse)", AT(unknown_fields), 0, 0},
+    {"kv-memory", 0, OPT_BYTES, "BYTES",
+     "memory of the KV cache (default: half the context of all sequences, at most a quarter of the memory)", AT(kv_memory), 0, 0},
+    {"api-key", 0, OPT_LIST, "KEY", "a key that clients must send; may be repeated (default: none is asked for)", AT(api_key), 0,
+     0},
+    {"unknown-fields", 0, OPT_TEXT, "refuse|warn", "what to do with request fields that moat does not know (default refuse)",
+     AT(unknown_fields), 0, 0},
     END_OF_GROUP,
 };
 
 void opts_defaults(struct cmd_opts *o) {
     *o = (struct cmd_opts){
-        .n = 64, .top_p = 1, .typical = 1, .repetition_penalty = 1, .host = "127.0.0.1", .port = 8080,
-        .unknown_fields = "refuse", .kv = "f16", .p = 512, .seqs = 1, .r = 3, .pooling = "mean",
+        .n = 64,
+        .top_p = 1,
+        .typical = 1,
+        .repetition_penalty = 1,
+        .host = "127.0.0.1",
+        .port = 8080,
+        .unknown_fields = "refuse",
+        .kv = "f16",
+        .p = 512,
+        .seqs = 1,
+        .r = 3,
+        .pooling = "mean",
     };
 }
 
+/* By letter, or with letter 0 by the n bytes of name. */
 static const struct opt *find_opt(const struct cmd *c, const char *name, size_t n, char letter) {
     for (const struct opt *const *group = c->opts; group && *group; group++)
         for (const struct opt *o = *group; o->name; o++)
@@ -163,7 +182,7 @@ static int read_opt(struct cmd_args *a, int argc, char **argv, int *i, struct er
         o = find_opt(a->cmd, arg + 2, n, 0);
         value = equals ? equals + 1 : NULL;
     } else {
-        o = find_opt(a->cmd, NULL, 0, arg[1]);
+        o = find_opt(a->cmd, "", 0, arg[1]);
         value = arg[2] ? arg + 2 : NULL;
     }
     if (!o || (o->type == OPT_FLAG && value))
@@ -227,7 +246,10 @@ static void roff(FILE *to, const char *text) {
 }
 
 void opts_man(FILE *to) {
-    fprintf(to, ".TH MOAT 1 \"\" \"moat %s\" \"User commands\"\n.SH NAME\nmoat \\- serves open\\-weight language models on CPU servers\n", MOAT_VERSION);
+    fprintf(
+        to,
+        ".TH MOAT 1 \"\" \"moat %s\" \"User commands\"\n.SH NAME\nmoat \\- serves open\\-weight language models on CPU servers\n",
+        MOAT_VERSION);
     fputs(".SH SYNOPSIS\n.B moat\nCOMMAND [OPTIONS] [ARGUMENTS]\n.SH COMMANDS\n", to);
     for (const struct cmd *c = cmds; c->name; c++) {
         if (c->hidden)
@@ -251,9 +273,11 @@ void opts_man(FILE *to) {
                 fputs("\n", to);
             }
     }
-    fputs(".SH ENVIRONMENT\nEach option can be given as MOAT_NAME, in capitals and with _ for \\-: MOAT_PORT for \\-\\-port.\n"
-          "MOAT_HOME names the folder of the store.\n"
-          ".SH EXIT STATUS\n0 done; 1 failed; 2 wrong usage; 3 the input is bad; 4 it ran and the result differs; 130 interrupted.\n", to);
+    fputs(
+        ".SH ENVIRONMENT\nEach option can be given as MOAT_NAME, in capitals and with _ for \\-: MOAT_PORT for \\-\\-port.\n"
+        "MOAT_HOME names the folder of the store.\n"
+        ".SH EXIT STATUS\n0 done; 1 failed; 2 wrong usage; 3 the input is bad; 4 it ran and the result differs; 130 interrupted.\n",
+        to);
 }
 
 static void complete_words(const struct cmd *c, FILE *to) {
@@ -269,13 +293,15 @@ static void completion_fish(FILE *to) {
         fprintf(to, "complete -c moat -n __fish_use_subcommand -a %s -d '%s'\n", c->name, c->summary);
         for (const struct opt *const *group = c->opts; group && *group; group++)
             for (const struct opt *o = *group; o->name; o++)
-                fprintf(to, "complete -c moat -n '__fish_seen_subcommand_from %s' -l %s%s\n", c->name, o->name, o->arg ? " -r" : "");
+                fprintf(to, "complete -c moat -n '__fish_seen_subcommand_from %s' -l %s%s\n", c->name, o->name,
+                        o->arg ? " -r" : "");
     }
 }
 
 /* bash's function serves zsh too, through bashcompinit. */
 static void completion_bash(FILE *to) {
-    fputs("_moat() {\n    local cur=${COMP_WORDS[COMP_CWORD]} words=\n    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words='", to);
+    fputs("_moat() {\n    local cur=${COMP_WORDS[COMP_CWORD]} words=\n    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words='",
+          to);
     for (const struct cmd *c = cmds; c->name; c++)
         if (!c->hidden)
             fprintf(to, "%s ", c->name);
@@ -289,7 +315,8 @@ static void completion_bash(FILE *to) {
     }
     fputs("        esac\n    fi\n    case $cur in\n    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
           "    *) if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"));\n"
-          "       else COMPREPLY=($(compgen -f -- \"$cur\")); fi ;;\n    esac\n}\ncomplete -o filenames -F _moat moat\n", to);
+          "       else COMPREPLY=($(compgen -f -- \"$cur\")); fi ;;\n    esac\n}\ncomplete -o filenames -F _moat moat\n",
+          to);
 }
 
 int opts_completion(const char *shell, FILE *to, struct err *e) {

@@ -1,0 +1,236 @@
+/* base: errors, bytes, UTF-8, arenas, JSON, digests, files, the pool and the mailbox. */
+#include "unit.h"
+
+#include "base/base.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+static void err_keeps_the_first_and_is_printable(void **state) {
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(err_set(&e, ERR_INPUT, "a\nb", "x\x1b[31m \xff é %d", 7), ERR_INPUT);
+    assert_int_equal(err_set(&e, ERR_ENV, "later", "later"), ERR_ENV);
+    assert_string_equal(e.where, "a?b");
+    assert_string_equal(e.msg, "x?[31m ? é 7");
+    err_within(&e, "file.gguf");
+    assert_string_equal(e.where, "file.gguf: a?b");
+    assert_int_equal(err_set(NULL, ERR_LIMIT, "", "no place to say it"), ERR_LIMIT);
+}
+
+static void buf_stops_at_its_max(void **state) {
+    (void)state;
+    struct buf b = {.max = 10};
+    buf_z(&b, "12345");
+    buf_fmt(&b, "%s", "67890");
+    assert_false(b.failed);
+    buf_byte(&b, 'x');
+    assert_true(b.failed);
+    assert_int_equal(b.n, 10);
+    assert_memory_equal(b.p, "1234567890", 10);
+    buf_free(&b);
+    assert_int_equal(b.max, 10);
+}
+
+static void buf_json_escapes(void **state) {
+    (void)state;
+    struct buf b = {0};
+    buf_json(&b, (struct str){"a\"\\\n\x01\xc3\xa9\xff", 8});
+    buf_byte(&b, 0);
+    assert_string_equal(b.p, "\"a\\\"\\\\\\n\\u0001é\xef\xbf\xbd\"");
+    buf_free(&b);
+}
+
+static void utf8_refuses_what_is_not_well_formed(void **state) {
+    (void)state;
+    static const char *const bad[] = {"\xc0\x80", "\xed\xa0\x80",         "\xf4\x90\x80\x80", "\x80",
+                                      "\xe2\x82", "\xf8\x88\x80\x80\x80", "\xe0\x80\xaf"};
+    for (size_t i = 0; i < N_ITEMS(bad); i++)
+        assert_false(utf8_valid(str_of(bad[i])));
+    for (uint32_t cp = 0; cp <= 0x10ffff; cp++) {
+        if (cp >= 0xd800 && cp <= 0xdfff)
+            continue;
+        char out[4];
+        unsigned n = utf8_encode(cp, out);
+        uint32_t back = 1;
+        if (utf8_decode(out, out + n, &back) != n || back != cp || utf8_complete((struct str){out, n}) != n)
+            fail_msg("U+%04X does not come back", cp);
+        for (unsigned cut = 1; cut < n; cut++) /* an unfinished character is held back whole */
+            if (utf8_decode(out, out + cut, &back) != 0 || utf8_complete((struct str){out, cut}) != 0)
+                fail_msg("U+%04X cut after %u bytes is not seen as unfinished", cp, cut);
+    }
+    assert_int_equal(utf8_complete(STR("ab\xff")), 3); /* nothing can complete it */
+}
+
+static void arena_is_zeroed_and_capped(void **state) {
+    (void)state;
+    struct arena a = {.max = 1 << 20};
+    for (int i = 0; i < 100; i++) {
+        char *p = arena_alloc(&a, 1000);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 16, 0);
+        for (int k = 0; k < 1000; k++)
+            assert_int_equal(p[k], 0);
+        memset(p, 0xee, 1000);
+    }
+    assert_null(arena_alloc(&a, 1 << 20));
+    assert_null(arena_array(&a, SIZE_MAX / 2, 4));
+    arena_free(&a);
+    assert_non_null(arena_alloc(&a, 1 << 20));
+    arena_free(&a);
+}
+
+static int read_json(const char *text, struct err *e) {
+    yyjson_doc *doc;
+    int r = json_read(str_of(text), 4, &doc, e);
+    if (r == 0)
+        yyjson_doc_free(doc);
+    return r;
+}
+
+static void json_has_limits(void **state) {
+    (void)state;
+    struct err deep = {0}, twice = {0}, broken = {0}, ok = {0};
+    assert_int_equal(read_json("[[[[[1]]]]]", &deep), ERR_LIMIT);
+    assert_int_equal(read_json("{\"a\": [{\"b\": 1, \"c\": 2, \"b\": 3}]}", &twice), ERR_INPUT);
+    assert_string_equal(twice.where, "b");
+    assert_int_equal(read_json("{\"a\": }", &broken), ERR_INPUT);
+    assert_non_null(strstr(broken.msg, "byte 6"));
+    assert_int_equal(read_json("", NULL), ERR_INPUT);
+    assert_int_equal(read_json("[[[[\"[[[[[\"]]]]", &ok), 0);
+    assert_int_equal(read_json("\"\xff\"", NULL), ERR_INPUT);
+}
+
+static void json_canonical_is_one_form(void **state) {
+    (void)state;
+    static const char *const same[] = {"{\"b\": [1, 2.50, true], \"a\": {\"y\": null, \"x\": \"\\u00e9\"}}",
+                                       " {\"a\":{\"x\":\"é\",\"y\":null},\"b\":[1,2.5,true]}"};
+    for (size_t i = 0; i < N_ITEMS(same); i++) {
+        yyjson_doc *doc;
+        struct buf b = {0};
+        assert_int_equal(json_read(str_of(same[i]), 64, &doc, NULL), 0);
+        json_canonical(&b, yyjson_doc_get_root(doc));
+        assert_true(str_is(buf_as_str(&b), "{\"a\":{\"x\":\"é\",\"y\":null},\"b\":[1,2.5,true]}"));
+        buf_free(&b);
+        yyjson_doc_free(doc);
+    }
+}
+
+static void digests_are_sha256(void **state) {
+    (void)state;
+    struct digest d = sha256_of(STR("abc")), back;
+    char hex[65];
+    digest_hex(&d, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_true(digest_parse(str_of(hex), &back));
+    assert_memory_equal(&back, &d, sizeof d);
+    assert_false(digest_parse(STR("BA"), &back));
+    hex[3] = 'G';
+    assert_false(digest_parse(str_of(hex), &back));
+}
+
+static void files_are_whole_or_not_there(void **state) {
+    (void)state;
+    char dir[] = "/tmp/moat-test-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    int at = open(dir, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(fs_write_whole(at, "a.txt", STR("first"), NULL), 0);
+    assert_int_equal(fs_write_whole(at, "a.txt", STR("second"), NULL), 0);
+    struct buf b = {.max = 100}, small = {.max = 3};
+    assert_int_equal(fs_read(at, "a.txt", &b, NULL), 0);
+    assert_true(str_is(buf_as_str(&b), "second"));
+    struct err e = {0}, gone = {0};
+    assert_int_equal(fs_read(at, "a.txt", &small, &e), ERR_LIMIT);
+    assert_int_equal(fs_read(at, "b.txt", &b, &gone), ERR_ENV);
+    assert_string_equal(gone.where, "b.txt");
+    snprintf(path, sizeof path, "%s/x/y", dir);
+    assert_int_equal(fs_mkdirs(path, NULL), 0);
+    assert_int_equal(fs_mkdirs(path, NULL), 0);
+    snprintf(path, sizeof path, "%s/a.txt/x", dir);
+    assert_int_equal(fs_mkdirs(path, NULL), ERR_ENV);
+    buf_free(&b);
+    buf_free(&small);
+    snprintf(path, sizeof path, "%s/x/y", dir);
+    rmdir(path);
+    snprintf(path, sizeof path, "%s/x", dir);
+    rmdir(path);
+    assert_int_equal(fs_unlink(at, "a.txt", NULL), 0);
+    assert_int_equal(fs_unlink(at, "a.txt", NULL), 0);
+    assert_int_equal(rmdir(dir), 0); /* nothing else was left behind */
+    close(at);
+}
+
+static void add_item(void *ctx, uint32_t item, unsigned thread) {
+    (void)thread;
+    atomic_fetch_add((_Atomic uint64_t *)ctx + item % 7, item + 1);
+}
+
+static void pool_runs_every_item_once(void **state) {
+    (void)state;
+    for (unsigned threads = 1; threads <= 4; threads++) {
+        struct pool *p = pool_new(threads);
+        assert_non_null(p);
+        assert_int_equal(pool_threads(p), threads);
+        for (uint32_t round = 0; round < 2000; round++) {
+            _Atomic uint64_t sums[7] = {0};
+            uint32_t n = round % 50;
+            pool_for(p, n, add_item, sums);
+            uint64_t total = 0;
+            for (int i = 0; i < 7; i++)
+                total += sums[i];
+            assert_int_equal(total, (uint64_t)n * (n + 1) / 2);
+        }
+        pool_free(p);
+    }
+    assert_null(pool_new(0));
+    assert_true(cpus_usable() >= 1);
+}
+
+static void *put_numbers(void *arg) {
+    for (uintptr_t i = 1; i <= 1000; i++)
+        if (mbox_put(arg, (void *)i) != 0)
+            abort();
+    return NULL;
+}
+
+static void mbox_keeps_the_order(void **state) {
+    (void)state;
+    struct mbox *m = mbox_new();
+    assert_null(mbox_take(m));
+    pthread_t thread;
+    pthread_create(&thread, NULL, put_numbers, m);
+    for (uintptr_t i = 1; i <= 1000; i++)
+        assert_ptr_equal(mbox_wait(m), (void *)i);
+    pthread_join(thread, NULL);
+    assert_null(mbox_take(m));
+    mbox_free(m);
+}
+
+static void dtype_sizes(void **state) {
+    (void)state;
+    assert_int_equal(dtype_bytes(DTYPE_Q4_K, 512), 288);
+    assert_int_equal(dtype_bytes(DTYPE_Q4_0, 33), 0);
+    assert_int_equal(dtype_bytes(5, 32), 0);
+    assert_int_equal(dtype_bytes(DTYPE_F64, UINT64_MAX), 0);
+    assert_null(dtype_info(10000));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(err_keeps_the_first_and_is_printable),
+        cmocka_unit_test(buf_stops_at_its_max),
+        cmocka_unit_test(buf_json_escapes),
+        cmocka_unit_test(utf8_refuses_what_is_not_well_formed),
+        cmocka_unit_test(arena_is_zeroed_and_capped),
+        cmocka_unit_test(json_has_limits),
+        cmocka_unit_test(json_canonical_is_one_form),
+        cmocka_unit_test(digests_are_sha256),
+        cmocka_unit_test(files_are_whole_or_not_there),
+        cmocka_unit_test(pool_runs_every_item_once),
+        cmocka_unit_test(mbox_keeps_the_order),
+        cmocka_unit_test(dtype_sizes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -27,7 +27,7 @@ static unsigned load_int(enum gguf_type t, const uint8_t *p, int64_t *out) {
     case GGUF_I32: *out = LOAD(int32_t, p); return 4;
     case GGUF_I64: *out = LOAD(int64_t, p); return 8;
     case GGUF_U64: *out = LOAD(uint64_t, p) > INT64_MAX ? INT64_MAX : LOAD(int64_t, p); return 8;
-    default: ASSERT(!"an integer type"); return 0;
+    default: ASSERT(is_int(t)); return 0;
     }
 }
 

@@ -16,10 +16,13 @@
 
 /* ---- what a file says ------------------------------------------------------------------------------------------------ */
 
-/* The tokenizer of a file, whatever its architecture (rule 8). spec's arrays live in `arena`, its strings in g's map. */
+/* The tokenizer of a file, whatever its architecture (rule 8). spec's arrays live in `arena`, its strings in g's map. What the
+ * file leaves out is settled: flags have the default of their kind of tokenizer and are false where the token they add is
+ * missing; eot is found by its name; of WordPiece, bos is cls and add_sep says whether SEP follows. A `llama` vocabulary whose
+ * scores are log-probabilities is TOK_UNIGRAM. */
 int model_tok_spec(const struct gguf *g, struct arena *arena, struct tok_spec *spec, struct err *e) MUST_USE;
-/* The chat template of a file, or an empty str. */
-struct str model_template(const struct gguf *g);
+/* The chat template of a file, or an empty str; ERR_INPUT when it is no text. */
+int model_template(const struct gguf *g, struct str *out, struct err *e) MUST_USE;
 /* Rules 6 to 9 as loading applies them, weights included, without packing or computing. */
 int model_check(const struct gguf *g, struct err *e) MUST_USE;
 

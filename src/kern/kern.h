@@ -13,7 +13,7 @@
 
 enum {
     KERN_TILE = 16,     /* outputs in a tile: the unit in which matmul is split */
-    KERN_PANEL = 8,     /* rows in a panel: the unit in which acts_fill is split */
+    KERN_PANEL = 16,    /* rows in a panel: the unit in which acts_fill is split */
     KERN_PAGE = 64,     /* positions in a KV page */
     KERN_SPLIT = 512,   /* positions in an attention split (numerics 7) */
     KERN_ALIGN = 64,    /* alignment of packed weights, pages, activations and scratch */

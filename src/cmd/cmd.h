@@ -84,7 +84,8 @@ void cmd_print_error(const struct cmd *c, const struct err *e);
 /* The binary ran as `moat COMMAND`, and this is the folder of the store: MOAT_HOME, else XDG_DATA_HOME/moat, else ~/.local/share/moat. */
 int cmd_home(char *path, size_t bytes, struct err *e) MUST_USE;
 
-/* Opens MODEL (a path, or a name of the store) read-only: a descriptor, its map and a name for messages. */
+/* Opens MODEL (a path, or a name of the store) read-only: a descriptor, its map, and the name that the API gives it (the
+ * file's without .gguf, or the store's). What it holds is not looked at. */
 struct cmd_model {
     int fd;
     struct str map;
@@ -97,3 +98,14 @@ void cmd_model_close(struct cmd_model *m);
  * appends to out is written as one line. An error of a line becomes {"error": "..."} in its place and the next line follows. */
 int cmd_lines(int (*each)(void *ctx, uint64_t i, struct str line, struct buf *out, struct err *e), void *ctx,
               struct err *e) MUST_USE;
+
+/* A float32 array as a file of NumPy (format 1.0), written while it is computed: its shape is known, its values follow in
+ * any portions until `left` is 0. fd and path (for messages) are borrowed: a sandboxed command opens its files before. */
+struct npy {
+    int fd;
+    const char *path;
+    uint64_t left; /* values that are still to come */
+};
+/* Empties fd and writes the header. dims[0] is the slowest; 1 to 4 of them. */
+int npy_begin(struct npy *f, int fd, const char *path, unsigned n_dims, const uint64_t *dims, struct err *e) MUST_USE;
+int npy_add(struct npy *f, const float *values, uint64_t n, struct err *e) MUST_USE; /* n <= left */

@@ -84,13 +84,20 @@ void cmd_print_error(const struct cmd *c, const struct err *e);
 /* The binary ran as `moat COMMAND`, and this is the folder of the store: MOAT_HOME, else XDG_DATA_HOME/moat, else ~/.local/share/moat. */
 int cmd_home(char *path, size_t bytes, struct err *e) MUST_USE;
 
+/* The cache type that --kv names: enum dtype. */
+uint32_t cmd_kv_type(const char *kv);
+
 /* Opens MODEL (a path, or a name of the store) read-only: a descriptor, its map, and the name that the API gives it (the
  * file's without .gguf, or the store's). What it holds is not looked at. */
 struct cmd_model {
     int fd;
     struct str map;
     char path[512], name[128];
+    bool from_store; /* then `weights` is the digest of the bytes */
+    struct digest weights;
 };
+/* The name that `make run` gives the default model in the store. */
+#define CMD_DEFAULT_MODEL "smollm2:135m-instruct-q4_1"
 int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) MUST_USE;
 void cmd_model_close(struct cmd_model *m);
 

@@ -7,9 +7,18 @@ static const struct opt opts_help_only[] = {
     {.name = NULL},
 };
 
+static const struct opt opts_json[] = {
+    {"json", 0, OPT_FLAG, NULL, "print JSON", offsetof(struct cmd_opts, json), 0, 0},
+    {.name = NULL},
+};
+
+static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
+static const struct opt *const plain_opts[] = {opts_common, NULL};
 static const struct opt *const help_opts[] = {opts_common, opts_help_only, NULL};
 
 const struct cmd cmds[] = {
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
+    {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
+    {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
     {.name = NULL},
 };

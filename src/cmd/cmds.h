@@ -4,3 +4,7 @@
 #include "cmd.h"
 
 int cmd_help(struct cmd_args *a, struct err *e);
+int cmd_import(struct cmd_args *a, struct err *e);
+int cmd_list(struct cmd_args *a, struct err *e);
+int cmd_rm(struct cmd_args *a, struct err *e);
+int cmd_run(struct cmd_args *a, struct err *e);

@@ -22,6 +22,10 @@ int cmd_home(char *path, size_t bytes, struct err *e) {
     return 0;
 }
 
+uint32_t cmd_kv_type(const char *kv) {
+    return strcmp(kv, "f32") == 0 ? DTYPE_F32 : strcmp(kv, "q8") == 0 ? DTYPE_Q8_0 : DTYPE_F16;
+}
+
 static void emit(struct buf *out, const struct err *e) {
     if (e->code) {
         out->n = 0;

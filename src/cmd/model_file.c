@@ -1,36 +1,86 @@
-/* model_file: what MODEL on a command line means: a path. */
+/* model_file: what MODEL on a command line means: a path, a name of the store, or (NULL) the store's default. */
 #include "cmd.h"
 
+#include "../store/store.h"
+
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* The path of MODEL's bytes and its name in the API. Here the store's lookup joins in. */
-static int find_model(const char *model, struct cmd_model *m, struct err *e) {
-    const char *slash = strrchr(model, '/'), *base = slash ? slash + 1 : model;
+/* A FIFO must not block us: fs_map refuses it. */
+static int open_path(const char *path, struct cmd_model *m, struct err *e) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
     size_t n = strlen(base);
     if (n > 5 && strcmp(base + n - 5, ".gguf") == 0)
         n -= 5;
     snprintf(m->name, sizeof m->name, "%.*s", (int)(n < sizeof m->name ? n : sizeof m->name - 1), base);
-    if ((size_t)snprintf(m->path, sizeof m->path, "%s", model) >= sizeof m->path)
-        return err_set(e, ERR_USAGE, model, "the path is longer than %zu bytes", sizeof m->path - 1);
+    if ((size_t)snprintf(m->path, sizeof m->path, "%s", path) >= sizeof m->path)
+        return err_set(e, ERR_USAGE, path, "the path is longer than %zu bytes", sizeof m->path - 1);
+    m->fd = fs_open(AT_FDCWD, m->path, O_RDONLY | O_NONBLOCK, 0, e);
+    return m->fd < 0 ? m->fd : 0;
+}
+
+/* The default model if it is there, else the first of the store. */
+static int find_default(struct store *s, struct store_entry *out, struct err *e) {
+    struct store_entry *entries;
+    size_t n, at = 0;
+    int r = store_list(s, &entries, &n, e);
+    if (r < 0)
+        return r;
+    if (n == 0)
+        return err_set(e, ERR_INPUT, "MODEL",
+                       "is missing, and the store is empty; give a GGUF file, or `make run` fetches the default model");
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(entries[i].ref, CMD_DEFAULT_MODEL) == 0)
+            at = i;
+    *out = entries[at];
+    free(entries);
     return 0;
+}
+
+static int open_stored(const char *ref, struct cmd_model *m, struct err *e) {
+    char home[4096];
+    struct store *s = NULL;
+    struct store_entry entry;
+    int r = cmd_home(home, sizeof home, e);
+    if (r == 0)
+        r = store_open(home, STORE_READ, &s, e);
+    if (r == 0)
+        r = ref ? store_find(s, ref, &entry, e) : find_default(s, &entry, e);
+    if (r == 0) {
+        m->fd = store_blob(s, &entry.weights, entry.weights_bytes, e);
+        r = m->fd < 0 ? m->fd : 0;
+    }
+    if (r == 0) {
+        m->from_store = true;
+        m->weights = entry.weights;
+        snprintf(m->name, sizeof m->name, "%.127s", entry.ref);
+        snprintf(m->path, sizeof m->path, "%s", entry.ref);
+    }
+    store_close(s);
+    return r;
+}
+
+/* Is MODEL meant as a path? What is no file and could be a name is looked up in the store. */
+static bool is_path(const char *model) {
+    size_t n = strlen(model);
+    char ref[STORE_REF_MAX + 1];
+    return model[0] == '/' || model[0] == '.' || (n > 5 && strcmp(model + n - 5, ".gguf") == 0) || access(model, F_OK) == 0 ||
+           (!strchr(model, '@') && store_ref_parse(model, ref, NULL) < 0);
 }
 
 int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) {
     struct cmd_model m = {.fd = -1};
-    int code = find_model(model, &m, e);
-    if (code < 0)
-        return code;
-    m.fd = fs_open(AT_FDCWD, m.path, O_RDONLY | O_NONBLOCK, 0, e); /* a FIFO must not block us: fs_map refuses it */
-    if (m.fd < 0)
-        return m.fd;
-    code = fs_map(m.fd, m.path, &m.map, e);
-    if (code < 0)
+    int r = model && is_path(model) ? open_path(model, &m, e) : open_stored(model, &m, e);
+    if (r < 0)
+        return r;
+    r = fs_map(m.fd, m.path, &m.map, e);
+    if (r < 0)
         close(m.fd);
     else
         *out = m;
-    return code;
+    return r;
 }
 
 void cmd_model_close(struct cmd_model *m) {

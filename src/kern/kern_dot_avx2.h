@@ -1,0 +1,686 @@
+/* kern_dot_avx2: products on AVX2 without VNNI. Included by kern_avx2.c only; acts_fill_avx2 and matmul_avx2 are its entries.
+ *
+ * A vector lane is an output: half h of a tile is outputs 8h..8h+7 in one ymm. vpmaddubsw multiplies unsigned codes by signed
+ * activations; all eight products' pairs of a block are added in int16, then one vpmaddwd widens. int16 wraps, so a sum may
+ * pass through any value if the true one fits:
+ *   SUM_CODE    codes 0..15:            16 * 15 * 127 = 30,480
+ *   SUM_CENTRED codes 0..31, started at -16 * (lane's sum of q): 16 * 16 * 127 = 32,512
+ *   SUM_SUB     codes 0..63, two sums of four groups started at -32 * (lane's sum): 8 * 32 * 127 = 32,512; their vpmaddwd
+ *               multiplies by the scales of the halves
+ *   SUM_SIGNED  int8 weights: |w| times sign(q, w), widened at once
+ * An int32 sum I becomes a float by adding MAGIC = the bits of 1.5 * 2^23: P = fma(1.5 * 2^23 + I, d, -1.5 * 2^23 * d) is
+ * (float)I * d rounded once, as long as |I| < 2^22 (not so for SUM_SUB). The zero point is added with MAGIC.
+ *
+ * Three shapes: up to 4 rows are streamed through registers; more rows go in panels of 4 against a chunk, 16 outputs x up to
+ * 1024 k unpacked once to L1. Panel p holds rows 4p..4p+T-1, T = min(4, rows - 4p), at 4p whole rows from the start. Quantised:
+ * per block 64*T bytes, q [8 groups][T][4], then words [8][T], see enum. Dense: [k][T] floats. */
+#pragma once
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kern_dot.h"
+
+#define DOT_INLINE static inline __attribute__((always_inline))
+/* Keeps a vector in a register and its computation where it stands: gcc 12 otherwise re-orders the sums and spills them. */
+#define DOT_KEEP(v) __asm__("" : "+x"(v))
+#ifdef __clang__
+#define DOT_UNROLL _Pragma("unroll")
+#else
+#define DOT_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+enum { DOT_T = 4, DOT_MAGIC = 0x4B400000, DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
+
+/* Words of a row and a block in a panel. */
+enum {
+    WORD_D,       /* float d */
+    WORD_DS,      /* float d * (float)S */
+    WORD_MINUS_8, /* int MAGIC - 8 * S */
+    WORD_PLUS_16, /* int MAGIC + 16 * S */
+    WORD_HALF0,   /* int16 pair: -16 * (sum of q over k < 16 with k%4 in {0,1}; {2,3}) */
+    WORD_HALF1,   /* the same of k >= 16 */
+    WORD_SUMS,    /* int16 pair: sums of the halves */
+    WORD_UNUSED,
+};
+
+/* Codes of a block in a chunk, [8 groups][16][4], then floats [16] each. */
+enum { CHUNK_D = 512, CHUNK_MINUS_MAGIC_D = 576, CHUNK_MIN = 640, CHUNK_SUB0 = 576, CHUNK_SUB1 = 640, CHUNK_BLOCK = 704 };
+enum { CHUNK_BLOCKS = 32, CHUNK_BLOCKS_FEW = 8 };
+
+/* How a format is multiplied; constant in every text made from it. */
+struct dot_plan {
+    enum { SUM_CODE, SUM_CENTRED, SUM_SUB, SUM_SIGNED } sum;
+    unsigned offset; /* the word that is added to I; 0: MAGIC alone */
+    bool min;
+};
+
+DOT_INLINE __m256i dot_load(const void *p) {
+    return _mm256_loadu_si256(p);
+}
+DOT_INLINE void dot_store(void *p, __m256i v) {
+    _mm256_storeu_si256(p, v);
+}
+DOT_INLINE __m256i dot_word(const uint8_t *x, unsigned T, unsigned word, unsigned t) {
+    int32_t v;
+    memcpy(&v, x + 4 * ((8 + word) * T + t), 4);
+    return _mm256_set1_epi32(v);
+}
+DOT_INLINE __m256i dot_q(const uint8_t *x, unsigned T, unsigned g, unsigned t) {
+    int32_t v;
+    memcpy(&v, x + 4 * (g * T + t), 4);
+    return _mm256_set1_epi32(v);
+}
+DOT_INLINE __m256 dot_word_ps(const uint8_t *x, unsigned T, unsigned word, unsigned t) {
+    return _mm256_castsi256_ps(dot_word(x, T, word, t));
+}
+DOT_INLINE __m256 dot_f16(const void *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(p));
+}
+DOT_INLINE __m256 dot_u8_ps(const void *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p)));
+}
+DOT_INLINE __m256 dot_minus_magic(__m256 d) {
+    return _mm256_mul_ps(d, _mm256_set1_ps(-0x1.8p23f));
+}
+
+/* ---- packed weights ---------------------------------------------------------------------------------------------------- */
+
+/* Codes of group g of block s in a unit, half h. */
+DOT_INLINE __m256i dot_codes(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h, unsigned g) {
+    if (f->lo == 8)
+        return dot_load(unit + s * 512 + g * 64 + h * 32);
+    __m256i nibble = _mm256_set1_epi8(15), v = dot_load(unit + s * 256 + g % 4 * 64 + h * 32);
+    v = _mm256_and_si256(g < 4 ? v : _mm256_srli_epi16(v, 4), nibble);
+    if (f->hi == 1) {
+        __m256i bits = dot_load(unit + f->hi_at + s * 64 + h * 32);
+        bits = g < 4 ? _mm256_slli_epi16(bits, (int)(4 - g)) : _mm256_srli_epi16(bits, (int)(g - 4));
+        v = _mm256_or_si256(v, _mm256_and_si256(bits, _mm256_set1_epi8(16)));
+    } else if (f->hi == 2) {
+        __m256i bits = dot_load(unit + f->hi_at + s * 128 + g / 4 * 64 + h * 32);
+        bits = g % 4 < 3 ? _mm256_slli_epi16(bits, (int)(4 - g % 4 * 2)) : _mm256_srli_epi16(bits, 2);
+        v = _mm256_or_si256(v, _mm256_and_si256(bits, _mm256_set1_epi8(48)));
+    }
+    return v;
+}
+
+DOT_INLINE __m256 dot_scale(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h) {
+    const uint8_t *p = unit + f->scales_at;
+    if (f->scales == KERN_SCALES_K)
+        return _mm256_mul_ps(dot_f16(p + f->blocks * 32 + h * 16), dot_u8_ps(p + s * 16 + h * 8));
+    if (f->scales == KERN_SCALES_SUB)
+        return dot_f16(p + f->blocks * 32 + h * 16);
+    return dot_f16(p + s * 32 + h * 16);
+}
+
+DOT_INLINE __m256 dot_min(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h) {
+    const uint8_t *p = unit + f->scales_at + f->blocks * 32;
+    if (f->scales == KERN_SCALES_DM)
+        return dot_f16(p + s * 32 + h * 16);
+    __m256 m = _mm256_mul_ps(dot_f16(p + 32 + h * 16), dot_u8_ps(p - f->blocks * 16 + s * 16 + h * 8));
+    return _mm256_xor_ps(m, _mm256_set1_ps(-0.0f));
+}
+
+/* The scale of half i of block s (SUM_SUB), as pairs of int16. */
+DOT_INLINE __m256i dot_sub(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h, unsigned i) {
+    __m256i both = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(unit + f->scales_at + s * 32 + h * 16)));
+    __m256i low = _mm256_set1_epi32(0xffff);
+    return i == 0 ? _mm256_or_si256(_mm256_and_si256(both, low), _mm256_slli_epi32(both, 16))
+                  : _mm256_or_si256(_mm256_srli_epi32(both, 16), _mm256_andnot_si256(low, both));
+}
+
+DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, const uint8_t *tile, uint32_t b0, uint32_t n,
+                           uint8_t *out) {
+    for (uint32_t b = b0; b < b0 + n; b++, out += CHUNK_BLOCK) {
+        const uint8_t *unit = tile + (size_t)(b / f->blocks) * f->bytes;
+        unsigned s = b % f->blocks;
+        DOT_UNROLL
+        for (unsigned g = 0; g < 8; g++) {
+            dot_store(out + g * 64, dot_codes(f, unit, s, 0, g));
+            dot_store(out + g * 64 + 32, dot_codes(f, unit, s, 1, g));
+        }
+        DOT_UNROLL
+        for (unsigned h = 0; h < 2; h++) {
+            __m256 d = dot_scale(f, unit, s, h);
+            _mm256_storeu_ps((float *)(out + CHUNK_D) + 8 * h, d);
+            if (plan.sum == SUM_SUB) {
+                dot_store(out + CHUNK_SUB0 + 32 * h, dot_sub(f, unit, s, h, 0));
+                dot_store(out + CHUNK_SUB1 + 32 * h, dot_sub(f, unit, s, h, 1));
+                continue;
+            }
+            _mm256_storeu_ps((float *)(out + CHUNK_MINUS_MAGIC_D) + 8 * h, dot_minus_magic(d));
+            if (plan.min)
+                _mm256_storeu_ps((float *)(out + CHUNK_MIN) + 8 * h, dot_min(f, unit, s, h));
+        }
+    }
+}
+
+/* ---- the integer part of a block: codes times activations ---------------------------------------------------------------- */
+
+/* What an int16 sum starts with at group g, where it does not start at zero. */
+DOT_INLINE __m256i dot_start(struct dot_plan plan, const uint8_t *x, unsigned T, unsigned g, unsigned t) {
+    if (plan.sum == SUM_CENTRED)
+        return _mm256_add_epi16(dot_word(x, T, WORD_HALF0, t), dot_word(x, T, WORD_HALF1, t));
+    __m256i half = dot_word(x, T, g < 4 ? WORD_HALF0 : WORD_HALF1, t);
+    return _mm256_add_epi16(half, half);
+}
+
+/* c += w * q over one group. first: the sum begins here. */
+DOT_INLINE __m256i dot_add_group(struct dot_plan plan, __m256i w, const uint8_t *x, unsigned T, unsigned g, unsigned t,
+                                 bool first, __m256i c) {
+    __m256i q = dot_q(x, T, g, t);
+    DOT_KEEP(q);
+    if (plan.sum == SUM_SIGNED) {
+        __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
+        p = _mm256_madd_epi16(p, _mm256_set1_epi16(1));
+        return _mm256_add_epi32(first ? _mm256_set1_epi32(DOT_MAGIC) : c, p);
+    }
+    __m256i p = _mm256_maddubs_epi16(w, q);
+    if (!first)
+        return _mm256_add_epi16(c, p);
+    return plan.sum == SUM_CODE ? p : _mm256_add_epi16(p, dot_start(plan, x, T, g, t));
+}
+
+/* What is added to I to make it the bits of 1.5 * 2^23 + I. */
+DOT_INLINE __m256i dot_offset(struct dot_plan plan, const uint8_t *x, unsigned T, unsigned t) {
+    return plan.offset ? dot_word(x, T, plan.offset, t) : _mm256_set1_epi32(DOT_MAGIC);
+}
+
+/* ---- up to 4 rows: streamed ------------------------------------------------------------------------------------------------ */
+
+/* Spreads the prefetch of a unit evenly over its blocks. */
+DOT_INLINE void dot_prefetch(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
+    unsigned lines = f->bytes / 64u, end = (s + 1) * lines / f->blocks;
+    for (unsigned i = s * lines / f->blocks; i < end; i++)
+        _mm_prefetch((const char *)unit + DOT_AHEAD + i * 64, _MM_HINT_T0);
+}
+
+/* Block s of a unit for half h: y[t] takes the block in. */
+DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s, unsigned h,
+                                 const uint8_t *x, const unsigned T, __m256 y[DOT_T][2]) {
+    __m256i c[DOT_T], first_half[DOT_T];
+    DOT_UNROLL
+    for (unsigned i = 0; i < 8; i++) {
+        /* both nibbles of a load one after the other, except where a sum ends after four groups */
+        const unsigned g = plan.sum == SUM_SUB || f->lo == 8 ? i : i / 2 + i % 2 * 4;
+        const bool first = i == 0 || (plan.sum == SUM_SUB && i == 4);
+        __m256i w = dot_codes(f, unit, s, h, g);
+        DOT_KEEP(w);
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++) {
+            if (first && i)
+                first_half[t] = _mm256_madd_epi16(c[t], dot_sub(f, unit, s, h, 0));
+            c[t] = dot_add_group(plan, w, x, T, g, t, first, c[t]);
+            DOT_KEEP(c[t]);
+        }
+    }
+    __m256 d = dot_scale(f, unit, s, h), minus_magic = dot_minus_magic(d), min = plan.min ? dot_min(f, unit, s, h) : d;
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++) {
+        __m256 p;
+        if (plan.sum == SUM_SUB) {
+            __m256i sum = _mm256_add_epi32(first_half[t], _mm256_madd_epi16(c[t], dot_sub(f, unit, s, h, 1)));
+            p = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), d);
+        } else {
+            if (plan.sum != SUM_SIGNED)
+                c[t] = _mm256_add_epi32(_mm256_madd_epi16(c[t], _mm256_set1_epi16(1)), dot_offset(plan, x, T, t));
+            p = _mm256_fmadd_ps(_mm256_castsi256_ps(c[t]), d, minus_magic);
+        }
+        y[t][h] = _mm256_fmadd_ps(p, dot_word_ps(x, T, WORD_D, t), y[t][h]);
+        if (plan.min)
+            y[t][h] = _mm256_fmadd_ps(min, dot_word_ps(x, T, WORD_DS, t), y[t][h]);
+    }
+}
+
+DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, const uint8_t *x, float *out,
+                           uint32_t n_blocks, const unsigned T) {
+    __m256 y[DOT_T][2];
+    for (unsigned t = 0; t < T; t++)
+        y[t][0] = y[t][1] = _mm256_setzero_ps();
+    for (uint32_t b = 0; b < n_blocks; unit += f->bytes)
+        for (unsigned s = 0; s < f->blocks && b < n_blocks; s++, b++, x += KERN_LINE * T) {
+            dot_prefetch(f, unit, s);
+            dot_stream_block(f, plan, unit, s, 0, x, T, y);
+            dot_stream_block(f, plan, unit, s, 1, x, T, y);
+        }
+    for (unsigned t = 0; t < T; t++) {
+        _mm256_storeu_ps(out + t * KERN_TILE, y[t][0]);
+        _mm256_storeu_ps(out + t * KERN_TILE + 8, y[t][1]);
+    }
+}
+
+/* ---- panels against a chunk ---------------------------------------------------------------------------------------------- */
+
+/* c[t][h]: I of a block, for all but SUM_SUB as the bits of 1.5 * 2^23 + I. */
+DOT_INLINE void dot_tile_sums(struct dot_plan plan, const uint8_t *w, const uint8_t *x, const unsigned T, __m256i c[DOT_T][2]) {
+    __m256i first_half[DOT_T][2];
+    DOT_UNROLL
+    for (unsigned g = 0; g < 8; g++) {
+        __m256i v[2] = {dot_load(w + g * 64), dot_load(w + g * 64 + 32)};
+        DOT_KEEP(v[0]);
+        DOT_KEEP(v[1]);
+        const bool first = g == 0 || (plan.sum == SUM_SUB && g == 4);
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++) {
+            DOT_UNROLL
+            for (unsigned h = 0; h < 2; h++) {
+                if (first && g)
+                    first_half[t][h] = _mm256_madd_epi16(c[t][h], dot_load(w + CHUNK_SUB0 + h * 32));
+                c[t][h] = dot_add_group(plan, v[h], x, T, g, t, first, c[t][h]);
+                DOT_KEEP(c[t][h]);
+            }
+        }
+    }
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++) {
+        __m256i offset = dot_offset(plan, x, T, t);
+        DOT_KEEP(offset);
+        DOT_UNROLL
+        for (unsigned h = 0; h < 2; h++)
+            if (plan.sum == SUM_SUB)
+                c[t][h] = _mm256_add_epi32(first_half[t][h], _mm256_madd_epi16(c[t][h], dot_load(w + CHUNK_SUB1 + h * 32)));
+            else if (plan.sum != SUM_SIGNED)
+                c[t][h] = _mm256_add_epi32(_mm256_madd_epi16(c[t][h], _mm256_set1_epi16(1)), offset);
+    }
+}
+
+/* p[t][h] = (float)I * d. */
+DOT_INLINE void dot_tile_products(struct dot_plan plan, const uint8_t *w, const unsigned T, __m256i c[DOT_T][2],
+                                  __m256 p[DOT_T][2]) {
+    DOT_UNROLL
+    for (unsigned h = 0; h < 2; h++) {
+        __m256 d = _mm256_loadu_ps((const float *)(w + CHUNK_D) + 8 * h);
+        DOT_KEEP(d);
+        if (plan.sum == SUM_SUB) {
+            DOT_UNROLL
+            for (unsigned t = 0; t < T; t++)
+                p[t][h] = _mm256_mul_ps(_mm256_cvtepi32_ps(c[t][h]), d);
+            continue;
+        }
+        __m256 minus_magic = _mm256_loadu_ps((const float *)(w + CHUNK_MINUS_MAGIC_D) + 8 * h);
+        DOT_KEEP(minus_magic);
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++)
+            p[t][h] = _mm256_fmadd_ps(_mm256_castsi256_ps(c[t][h]), d, minus_magic);
+    }
+}
+
+/* y [T][16] stays in memory: it is the operand of the fma. */
+DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
+                         const unsigned T) {
+    for (uint32_t b = 0; b < n_blocks; b++, w += CHUNK_BLOCK, x += KERN_LINE * T) {
+        __m256i c[DOT_T][2];
+        __m256 p[DOT_T][2];
+        dot_tile_sums(plan, w, x, T, c);
+        dot_tile_products(plan, w, T, c, p);
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++) {
+            __m256 d = dot_word_ps(x, T, WORD_D, t), ds = plan.min ? dot_word_ps(x, T, WORD_DS, t) : d;
+            DOT_KEEP(d);
+            DOT_KEEP(ds);
+            DOT_UNROLL
+            for (unsigned h = 0; h < 2; h++) {
+                __m256 sum = _mm256_fmadd_ps(p[t][h], d, _mm256_loadu_ps(y + t * KERN_TILE + 8 * h));
+                if (plan.min)
+                    sum = _mm256_fmadd_ps(_mm256_loadu_ps((const float *)(w + CHUNK_MIN) + 8 * h), ds, sum);
+                _mm256_storeu_ps(y + t * KERN_TILE + 8 * h, sum);
+            }
+        }
+        __asm__("" ::: "memory"); /* or gcc keeps all of y on the stack */
+    }
+}
+
+/* ---- one text per format, plan and number of rows --------------------------------------------------------------------------- */
+
+typedef void dot_stream_fn(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_blocks);
+typedef void dot_unpack_fn(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk);
+typedef void dot_tile_fn(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n_blocks);
+
+struct dot_text {
+    dot_stream_fn *stream[DOT_T]; /* [rows - 1] */
+    dot_unpack_fn *unpack;
+    dot_tile_fn *const *tile; /* [rows - 1] */
+};
+
+static const struct dot_plan plan_code_8 = {SUM_CODE, WORD_MINUS_8, false}, plan_code_min = {SUM_CODE, 0, true},
+                             plan_centred = {SUM_CENTRED, 0, false}, plan_centred_min = {SUM_CENTRED, WORD_PLUS_16, true},
+                             plan_sub = {SUM_SUB, 0, false}, plan_signed = {SUM_SIGNED, 0, false};
+
+#define DOT_TILE(PLAN, T)                                                                                                        \
+    static void dot_tile_##PLAN##_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n_blocks) {                     \
+        dot_tile(plan_##PLAN, chunk, x, y, n_blocks, T);                                                                         \
+    }
+#define DOT_TILES(PLAN)                                                                                                          \
+    DOT_TILE(PLAN, 1)                                                                                                            \
+    DOT_TILE(PLAN, 2)                                                                                                            \
+    DOT_TILE(PLAN, 3)                                                                                                            \
+    DOT_TILE(PLAN, 4)                                                                                                            \
+    static dot_tile_fn *const dot_tiles_##PLAN[DOT_T] = {dot_tile_##PLAN##_1, dot_tile_##PLAN##_2, dot_tile_##PLAN##_3,          \
+                                                         dot_tile_##PLAN##_4};
+DOT_TILES(code_8)
+DOT_TILES(code_min)
+DOT_TILES(centred)
+DOT_TILES(centred_min)
+DOT_TILES(sub)
+DOT_TILES(signed)
+
+#define DOT_STREAM(F, PLAN, T)                                                                                                   \
+    static void dot_stream_##F##_##T(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_blocks) {                       \
+        dot_stream(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, x, y, n_blocks, T);                                              \
+    }
+#define DOT_FORMAT(F, PLAN)                                                                                                      \
+    DOT_STREAM(F, PLAN, 1)                                                                                                       \
+    DOT_STREAM(F, PLAN, 2)                                                                                                       \
+    DOT_STREAM(F, PLAN, 3)                                                                                                       \
+    DOT_STREAM(F, PLAN, 4)                                                                                                       \
+    static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk) {                          \
+        dot_unpack(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                                          \
+    }
+DOT_FORMAT(Q4_0, code_8)
+DOT_FORMAT(Q4_1, code_min)
+DOT_FORMAT(Q5_0, centred)
+DOT_FORMAT(Q5_1, centred_min)
+DOT_FORMAT(Q8_0, signed)
+DOT_FORMAT(Q4_K, code_min)
+DOT_FORMAT(Q5_K, centred_min)
+DOT_FORMAT(Q6_K, sub)
+
+#define DOT_TEXT(F, PLAN)                                                                                                        \
+    [DTYPE_##F] = {                                                                                                              \
+        {dot_stream_##F##_1, dot_stream_##F##_2, dot_stream_##F##_3, dot_stream_##F##_4}, dot_unpack_##F, dot_tiles_##PLAN}
+static const struct dot_text dot_texts[] = {
+    DOT_TEXT(Q4_0, code_8), DOT_TEXT(Q4_1, code_min), DOT_TEXT(Q5_0, centred),     DOT_TEXT(Q5_1, centred_min),
+    DOT_TEXT(Q8_0, signed), DOT_TEXT(Q4_K, code_min), DOT_TEXT(Q5_K, centred_min), DOT_TEXT(Q6_K, sub),
+};
+
+/* ---- a range of tiles ------------------------------------------------------------------------------------------------------- */
+
+struct dot_job {
+    const struct kern_packed *w;
+    const struct kern_acts *a;
+    float *y;
+    size_t y_stride;
+    uint32_t from, to;
+};
+
+static unsigned dot_min_u(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+static unsigned dot_outputs(const struct dot_job *job, uint32_t tile) {
+    return dot_min_u(job->w->n - tile * KERN_TILE, KERN_TILE);
+}
+
+/* The first n of 16 outputs of T rows, between y and a tile's buffer [T][16]. */
+static void dot_y_get(const struct dot_job *job, uint32_t tile, uint32_t row, unsigned T, float *buffer) {
+    const float *y = job->y + row * job->y_stride + (size_t)tile * KERN_TILE;
+    unsigned n = dot_outputs(job, tile);
+    for (unsigned t = 0; t < T; t++, y += job->y_stride, buffer += KERN_TILE)
+        if (n == KERN_TILE)
+            memcpy(buffer, y, KERN_TILE * sizeof *y);
+        else
+            memcpy(buffer, y, n * sizeof *y);
+}
+static void dot_y_put(const struct dot_job *job, uint32_t tile, uint32_t row, unsigned T, const float *buffer) {
+    float *y = job->y + row * job->y_stride + (size_t)tile * KERN_TILE;
+    unsigned n = dot_outputs(job, tile);
+    for (unsigned t = 0; t < T; t++, y += job->y_stride, buffer += KERN_TILE)
+        if (n == KERN_TILE)
+            memcpy(y, buffer, KERN_TILE * sizeof *y);
+        else
+            memcpy(y, buffer, n * sizeof *y);
+}
+
+static void dot_few_rows(const struct dot_job *job, const struct dot_text *text) {
+    uint64_t tile_bytes = kern_tile_bytes(job->w->type, job->w->k);
+    _Alignas(64) float buffer[DOT_T * KERN_TILE];
+    for (uint32_t tile = job->from; tile < job->to; tile++) {
+        text->stream[job->a->rows - 1](job->w->data + tile * tile_bytes, job->a->data, buffer, job->w->k / KERN_BLOCK);
+        dot_y_put(job, tile, 0, job->a->rows, buffer);
+    }
+}
+
+/* All panels against blocks [from, from + n) of a tile, which lie in chunk. The next chunk's weights are brought in meanwhile. */
+static void dot_panels(const struct dot_job *job, dot_tile_fn *const *tile_fn, uint32_t tile, const uint8_t *chunk, uint32_t from,
+                       uint32_t n, const uint8_t *next, uint64_t next_bytes) {
+    _Alignas(64) float buffer[DOT_T * KERN_TILE];
+    uint32_t rows = job->a->rows, n_panels = (rows + DOT_T - 1) / DOT_T;
+    uint64_t row_bytes = (uint64_t)(job->a->k / KERN_BLOCK) * KERN_LINE, step = next_bytes / n_panels / 64 * 64 + 64;
+    for (uint32_t row = 0; row < rows; row += DOT_T, next += step) {
+        unsigned T = dot_min_u(rows - row, DOT_T);
+        for (uint64_t i = 0; i < step; i += 64)
+            _mm_prefetch((const char *)next + i, _MM_HINT_T1);
+        if (from)
+            dot_y_get(job, tile, row, T, buffer);
+        else
+            memset(buffer, 0, sizeof buffer);
+        for (unsigned t = 0; t < T && row + T + t < rows; t++)
+            __builtin_prefetch(job->y + (row + T + t) * job->y_stride + (size_t)tile * KERN_TILE, 1);
+        tile_fn[T - 1](chunk, job->a->data + row * row_bytes + (uint64_t)from * KERN_LINE * T, buffer, n);
+        dot_y_put(job, tile, row, T, buffer);
+    }
+}
+
+static void dot_many_rows(const struct dot_job *job, const struct dot_text *text) {
+    _Alignas(64) uint8_t chunk[CHUNK_BLOCKS * CHUNK_BLOCK];
+    uint64_t tile_bytes = kern_tile_bytes(job->w->type, job->w->k);
+    uint32_t n_blocks = job->w->k / KERN_BLOCK, most = job->a->rows <= 4 * DOT_T ? CHUNK_BLOCKS_FEW : CHUNK_BLOCKS;
+    for (uint32_t from = 0; from < n_blocks; from += most) {
+        uint32_t n = dot_min_u(n_blocks - from, most);
+        uint64_t at = tile_bytes * from / n_blocks, bytes = tile_bytes * n / n_blocks;
+        for (uint32_t tile = job->from; tile < job->to; tile++) {
+            const uint8_t *w = job->w->data + tile * tile_bytes;
+            text->unpack(w, from, n, chunk);
+            dot_panels(job, text->tile, tile, chunk, from, n, w + tile_bytes + at, bytes);
+        }
+    }
+}
+
+/* ---- dense weights ------------------------------------------------------------------------------------------------------------ */
+
+enum { DENSE_CHUNK = 256 }; /* k that are widened to L1 at a time */
+
+DOT_INLINE __m256 dense_load(uint32_t dtype, const uint8_t *w, size_t i) {
+    if (dtype == DTYPE_F32)
+        return _mm256_loadu_ps((const float *)w + i);
+    __m128i v = _mm_loadu_si128((const void *)(w + 2 * i));
+    if (dtype == DTYPE_F16)
+        return _mm256_cvtph_ps(v);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
+}
+
+/* y [T][16] over n of k. */
+DOT_INLINE void dense_tile(uint32_t dtype, const uint8_t *w, const float *x, float *out, uint32_t n, const unsigned T) {
+    __m256 y[DOT_T][2];
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++) {
+        y[t][0] = _mm256_loadu_ps(out + t * KERN_TILE);
+        y[t][1] = _mm256_loadu_ps(out + t * KERN_TILE + 8);
+    }
+    for (uint32_t k = 0; k < n; k++, x += T) {
+        __m256 w0 = dense_load(dtype, w, (size_t)k * KERN_TILE), w1 = dense_load(dtype, w, (size_t)k * KERN_TILE + 8);
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++) {
+            __m256 v = _mm256_broadcast_ss(x + t);
+            y[t][0] = _mm256_fmadd_ps(w0, v, y[t][0]);
+            y[t][1] = _mm256_fmadd_ps(w1, v, y[t][1]);
+        }
+    }
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++) {
+        _mm256_storeu_ps(out + t * KERN_TILE, y[t][0]);
+        _mm256_storeu_ps(out + t * KERN_TILE + 8, y[t][1]);
+    }
+}
+
+typedef void dense_tile_fn(const uint8_t *w, const float *x, float *y, uint32_t n);
+#define DENSE_TILE(F, T)                                                                                                         \
+    static void dense_tile_##F##_##T(const uint8_t *w, const float *x, float *y, uint32_t n) {                                   \
+        dense_tile(DTYPE_##F, w, x, y, n, T);                                                                                    \
+    }
+#define DENSE_FORMAT(F)                                                                                                          \
+    DENSE_TILE(F, 1)                                                                                                             \
+    DENSE_TILE(F, 2)                                                                                                             \
+    DENSE_TILE(F, 3)                                                                                                             \
+    DENSE_TILE(F, 4)                                                                                                             \
+    static dense_tile_fn *const dense_tiles_##F[DOT_T] = {dense_tile_##F##_1, dense_tile_##F##_2, dense_tile_##F##_3,            \
+                                                          dense_tile_##F##_4};
+DENSE_FORMAT(F32)
+DENSE_FORMAT(F16)
+DENSE_FORMAT(BF16)
+
+static dense_tile_fn *const *dense_tiles(uint32_t dtype) {
+    return dtype == DTYPE_F32 ? dense_tiles_F32 : dtype == DTYPE_F16 ? dense_tiles_F16 : dense_tiles_BF16;
+}
+
+static void dense_widen(uint32_t dtype, const uint8_t *w, uint32_t n, float *out) {
+    for (size_t i = 0; i < (size_t)n * KERN_TILE; i += 8)
+        _mm256_store_ps(out + i, dtype == DTYPE_F16 ? dense_load(DTYPE_F16, w, i) : dense_load(DTYPE_BF16, w, i));
+}
+
+static void dense_panels(const struct dot_job *job, dense_tile_fn *const *tile_fn, uint32_t tile, const uint8_t *w, uint32_t from,
+                         uint32_t n) {
+    _Alignas(64) float buffer[DOT_T * KERN_TILE];
+    uint32_t rows = job->a->rows;
+    for (uint32_t row = 0; row < rows; row += DOT_T) {
+        unsigned T = dot_min_u(rows - row, DOT_T);
+        if (from)
+            dot_y_get(job, tile, row, T, buffer);
+        else
+            memset(buffer, 0, sizeof buffer);
+        tile_fn[T - 1](w, (const float *)job->a->data + (size_t)row * job->a->k + (size_t)from * T, buffer, n);
+        dot_y_put(job, tile, row, T, buffer);
+    }
+}
+
+static void dense_range(const struct dot_job *job) {
+    _Alignas(64) float chunk[DENSE_CHUNK * KERN_TILE];
+    uint32_t dtype = job->w->type, k = job->w->k;
+    bool widen = job->a->rows > DOT_T && dtype != DTYPE_F32;
+    uint64_t tile_bytes = kern_tile_bytes(dtype, k), k_bytes = dtype == DTYPE_F32 ? 64 : 32;
+    uint32_t most = job->a->rows > DOT_T ? DENSE_CHUNK : k;
+    for (uint32_t from = 0; from < k; from += most)
+        for (uint32_t tile = job->from; tile < job->to; tile++) {
+            const uint8_t *w = job->w->data + tile * tile_bytes + from * k_bytes;
+            uint32_t n = dot_min_u(k - from, most);
+            if (widen)
+                dense_widen(dtype, w, n, chunk);
+            dense_panels(job, dense_tiles(widen ? DTYPE_F32 : dtype), tile, widen ? (const uint8_t *)chunk : w, from, n);
+        }
+}
+
+static void matmul_avx2(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from,
+                        uint32_t to) {
+    struct dot_job job = {w, a, y, y_stride, from, to};
+    if (!a->rows)
+        return;
+    if (kern_is_dense(w->type))
+        dense_range(&job);
+    else if (a->rows <= DOT_T)
+        dot_few_rows(&job, &dot_texts[w->type]);
+    else
+        dot_many_rows(&job, &dot_texts[w->type]);
+}
+
+/* ---- activations ------------------------------------------------------------------------------------------------------------- */
+
+static bool acts_finite(const float *x, uint32_t k) {
+    __m256i exponent = _mm256_set1_epi32(0x7f800000), bad = _mm256_setzero_si256();
+    uint32_t i = 0;
+    for (; i + 8 <= k; i += 8) {
+        __m256i v = _mm256_and_si256(dot_load(x + i), exponent);
+        bad = _mm256_or_si256(bad, _mm256_cmpeq_epi32(v, exponent));
+    }
+    bool ok = _mm256_testz_si256(bad, bad);
+    for (; i < k; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, 4);
+        ok = ok && (bits & 0x7f800000) != 0x7f800000;
+    }
+    return ok;
+}
+
+DOT_INLINE float acts_max(const __m256 v[4]) {
+    __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 a = _mm256_max_ps(_mm256_andnot_ps(sign, v[0]), _mm256_andnot_ps(sign, v[1]));
+    __m256 b = _mm256_max_ps(_mm256_andnot_ps(sign, v[2]), _mm256_andnot_ps(sign, v[3]));
+    a = _mm256_max_ps(a, b);
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+/* 32 values as int8, in order. */
+DOT_INLINE __m256i acts_round(const __m256 v[4], float id) {
+    __m256 factor = _mm256_set1_ps(id);
+    __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(v[0], factor)), b = _mm256_cvtps_epi32(_mm256_mul_ps(v[1], factor));
+    __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(v[2], factor)), d = _mm256_cvtps_epi32(_mm256_mul_ps(v[3], factor));
+    __m256i q = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    return _mm256_permutevar8x32_epi32(q, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+static void word_put(uint8_t *out, unsigned T, unsigned word, unsigned t, int32_t v) {
+    memcpy(out + 4 * ((8 + word) * T + t), &v, 4);
+}
+static void word_put_ps(uint8_t *out, unsigned T, unsigned word, unsigned t, float v) {
+    memcpy(out + 4 * ((8 + word) * T + t), &v, 4);
+}
+
+/* One block of row t of a panel: q and d. */
+static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
+    _Alignas(32) int32_t groups[8];
+    _mm256_store_si256((__m256i *)groups, q);
+    for (unsigned g = 0; g < 8; g++)
+        memcpy(out + 4 * (g * T + t), &groups[g], 4);
+    /* pairs of k, then of each half the four groups: int16 (k%4 in {0,1}, {2,3}) in every lane of 32 bits */
+    __m256i lanes = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+    lanes = _mm256_add_epi16(lanes, _mm256_shuffle_epi32(lanes, 0x4e));
+    lanes = _mm256_add_epi16(lanes, _mm256_shuffle_epi32(lanes, 0xb1));
+    __m256i start = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(lanes, 4));
+    __m256i sums = _mm256_madd_epi16(lanes, _mm256_set1_epi16(1));
+    int32_t s0 = _mm256_cvtsi256_si32(sums), s1 = _mm256_extract_epi32(sums, 4);
+    word_put_ps(out, T, WORD_D, t, d);
+    word_put_ps(out, T, WORD_DS, t, d * (float)(s0 + s1));
+    word_put(out, T, WORD_MINUS_8, t, DOT_MAGIC - 8 * (s0 + s1));
+    word_put(out, T, WORD_PLUS_16, t, DOT_MAGIC + 16 * (s0 + s1));
+    word_put(out, T, WORD_HALF0, t, _mm256_cvtsi256_si32(start));
+    word_put(out, T, WORD_HALF1, t, _mm256_extract_epi32(start, 4));
+    word_put(out, T, WORD_SUMS, t, (int32_t)((uint32_t)s0 & 0xffff) | (int32_t)((uint32_t)s1 << 16));
+    word_put(out, T, WORD_UNUSED, t, 0);
+}
+
+/* Row t of a panel of T; x NULL: zeros. */
+static void acts_row_q8(const float *x, uint32_t k, unsigned T, unsigned t, uint8_t *out) {
+    for (uint32_t b = 0; b < k / KERN_BLOCK; b++, out += KERN_LINE * T) {
+        __m256 v[4];
+        for (unsigned i = 0; i < 4; i++)
+            v[i] = x ? _mm256_loadu_ps(x + b * KERN_BLOCK + 8 * i) : _mm256_setzero_ps();
+        float a = acts_max(v);
+        if (a < 0x1p-100f)
+            acts_put(out, T, t, _mm256_setzero_si256(), 0);
+        else
+            acts_put(out, T, t, acts_round(v, 127 / a), a / 127);
+    }
+}
+
+static void acts_row_f32(const float *x, uint32_t k, unsigned T, unsigned t, float *out) {
+    for (uint32_t i = 0; i < k; i++)
+        out[i * T + t] = x ? x[i] : 0;
+}
+
+static void acts_fill_avx2(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults) {
+    uint64_t row_bytes = a->kind == KERN_ACTS_F32 ? (uint64_t)a->k * 4 : (uint64_t)(a->k / KERN_BLOCK) * KERN_LINE;
+    for (uint32_t row = from; row < to; row++) {
+        uint32_t panel = row / DOT_T * DOT_T;
+        unsigned T = dot_min_u(a->rows - panel, DOT_T);
+        const float *in = x + row * x_stride;
+        uint8_t *out = a->data + panel * row_bytes;
+        if (!acts_finite(in, a->k)) {
+            faults[row] = 1;
+            in = NULL;
+        }
+        if (a->kind == KERN_ACTS_F32)
+            acts_row_f32(in, a->k, T, row - panel, (float *)out);
+        else
+            acts_row_q8(in, a->k, T, row - panel, out);
+    }
+}

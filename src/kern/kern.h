@@ -12,11 +12,11 @@
 #include "../base/base.h"
 
 enum {
-    KERN_TILE = 16,     /* outputs in a tile: the unit in which matmul is split */
-    KERN_PANEL = 16,    /* rows in a panel: the unit in which acts_fill is split */
-    KERN_PAGE = 64,     /* positions in a KV page */
-    KERN_SPLIT = 512,   /* positions in an attention split (numerics 7) */
-    KERN_ALIGN = 64,    /* alignment of packed weights, pages, activations and scratch */
+    KERN_TILE = 16,   /* outputs in a tile: the unit in which matmul is split */
+    KERN_PANEL = 16,  /* rows in a panel: the unit in which acts_fill is split */
+    KERN_PAGE = 64,   /* positions in a KV page */
+    KERN_SPLIT = 512, /* positions in an attention split (numerics 7) */
+    KERN_ALIGN = 64,  /* alignment of packed weights, pages, activations and scratch */
 };
 
 /* ---- weights ---------------------------------------------------------------------------------------------------- */
@@ -27,7 +27,7 @@ struct kern_packed {
     uint32_t n, k;
     const uint8_t *data; /* kern_packed_bytes(type, n, k) of them, aligned to KERN_ALIGN, borrowed */
 };
-bool kern_supports(uint32_t dtype); /* matmul, pack and decode exist for it */
+bool kern_supports(uint32_t dtype);                                 /* matmul, pack and decode exist for it */
 uint64_t kern_packed_bytes(uint32_t dtype, uint32_t n, uint32_t k); /* 0: not supported, or k is no multiple of the block */
 /* Packs n rows of k values as GGUF stores them (dtype_bytes(type, k) each). Refuses a scale, minimum or plain weight that is
  * not finite (ERR_INPUT; e->where stays for the caller to fill with the tensor's name, e->msg names row and block). */
@@ -35,7 +35,9 @@ int kern_pack(uint32_t dtype, uint32_t n, uint32_t k, const void *rows, uint8_t 
 /* The exact values of one stored row of n values, and of one packed output row (token embeddings, `moat show --tensor`). */
 void kern_decode(uint32_t dtype, uint64_t n, const void *stored, float *out);
 void kern_packed_row(const struct kern_packed *w, uint32_t row, float *out);
-static inline uint32_t kern_tiles(uint32_t n) { return (n + KERN_TILE - 1) / KERN_TILE; }
+static inline uint32_t kern_tiles(uint32_t n) {
+    return (n + KERN_TILE - 1) / KERN_TILE;
+}
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
@@ -52,29 +54,32 @@ uint64_t kern_acts_bytes(enum kern_acts_kind kind, uint32_t rows, uint32_t k);
 
 enum kern_rope_scaling { KERN_ROPE_NONE, KERN_ROPE_LINEAR, KERN_ROPE_LLAMA3, KERN_ROPE_YARN, KERN_ROPE_LONGROPE };
 struct kern_rope_spec {
-    uint32_t n_dims;       /* rotated dimensions of a head, even */
-    float base;            /* theta */
+    uint32_t n_dims; /* rotated dimensions of a head, even */
+    float base;      /* theta */
     enum kern_rope_scaling scaling;
-    float factor;          /* linear, llama3, yarn: > 0 */
+    float factor;                            /* linear, llama3, yarn: > 0 */
     float low_freq_factor, high_freq_factor; /* llama3 */
-    float original_ctx;    /* llama3, yarn, longrope */
+    float original_ctx;                      /* llama3, yarn, longrope */
     float beta_fast, beta_slow, ext_factor;  /* yarn; ext_factor 1 switches it on */
-    bool yarn_truncate;    /* round the ramp's bounds to whole dimensions */
-    float attn_factor;     /* multiplies cos and sin; 0 means 1 */
-    const float *factors;  /* n_dims/2 divisors of the inverse frequencies (longrope, rope_freqs tensor), or NULL */
+    bool yarn_truncate;                      /* round the ramp's bounds to whole dimensions */
+    float attn_factor;                       /* multiplies cos and sin; 0 means 1 */
+    const float *factors; /* n_dims/2 divisors of the inverse frequencies (longrope, rope_freqs tensor), or NULL */
 };
 /* inv_freq[n_dims/2] in binary64 */
 void kern_rope_init(const struct kern_rope_spec *spec, double *inv_freq);
 /* cos and sin of one position: table[2*i] = c, table[2*i+1] = s for pair i, each rounded to float once. */
 void kern_rope_row(const struct kern_rope_spec *spec, const double *inv_freq, uint32_t position, float *table);
+/* The attn_factor of a model that names none: yarn 0.1 ln(factor) + 1, longrope sqrt(1 + ln(factor)/ln(original_ctx)) with
+ * factor = served or trained context / original; 1 for the others and for factor <= 1. */
+float kern_rope_attn_factor(enum kern_rope_scaling scaling, float factor, float original_ctx);
 
 /* ---- KV cache ------------------------------------------------------------------------------------------------------ */
 
 /* One layer's part of a page of KERN_PAGE positions. Keys lie in tiles of 16 positions, [d_k][16]; values row-major. */
 struct kern_kv {
-    enum dtype type;        /* DTYPE_F16, DTYPE_F32; DTYPE_Q8_0 stands for numerics 7's q8 */
+    enum dtype type; /* DTYPE_F16, DTYPE_F32; DTYPE_Q8_0 stands for numerics 7's q8 */
     uint32_t heads, d_k, d_v;
-    uint64_t at;            /* offset of this layer in a page: the model lays layers one after the other */
+    uint64_t at; /* offset of this layer in a page: the model lays layers one after the other */
 };
 uint64_t kern_kv_bytes(const struct kern_kv *kv); /* of one page's part, a multiple of KERN_ALIGN */
 
@@ -82,16 +87,16 @@ uint64_t kern_kv_bytes(const struct kern_kv *kv); /* of one page's part, a multi
  * `window` of them, itself included). All keys and values up to pos0+n_rows-1 have been written before. */
 struct kern_attn {
     const struct kern_kv *kv;
-    uint8_t *const *pages;  /* page table: page p holds positions [64 p, 64 p + 64) */
-    const float *q;         /* [n_rows] rows of n_heads * d_k, q_stride floats apart, already scaled (numerics 7) */
+    uint8_t *const *pages; /* page table: page p holds positions [64 p, 64 p + 64) */
+    const float *q;        /* [n_rows] rows of n_heads * d_k, q_stride floats apart, already scaled (numerics 7) */
     size_t q_stride;
-    float *out;             /* [n_rows] rows of n_heads * d_v */
+    float *out; /* [n_rows] rows of n_heads * d_v */
     size_t out_stride;
     uint32_t n_rows, pos0, n_heads;
-    uint32_t window;        /* 0: all */
-    float softcap;          /* 0: none */
-    const float *slopes;    /* ALiBi, per head, or NULL */
-    const float *sinks;     /* per head, or NULL */
+    uint32_t window;     /* 0: all */
+    float softcap;       /* 0: none */
+    const float *slopes; /* ALiBi, per head, or NULL */
+    const float *sinks;  /* per head, or NULL */
 };
 /* Splits that some row of the job sees: [first, end). One call of kern->attn handles one KV head in one split. */
 void kern_attn_splits(const struct kern_attn *job, uint32_t *first, uint32_t *end);
@@ -112,13 +117,14 @@ struct kern {
     void (*matmul)(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from, uint32_t to);
 
     void (*rms_norm)(uint32_t n, const float *x, const float *w, float eps, float *y); /* w may be NULL (all ones: no product) */
-    void (*layer_norm)(uint32_t n, const float *x, const float *w, const float *b, float eps, float *y); /* b may be NULL */
-    void (*add)(uint32_t n, const float *x, const float *y, float *out);          /* x + y: residual, bias */
-    void (*scale)(uint32_t n, const float *x, float s, float *out);               /* x * s */
-    void (*divide)(uint32_t n, const float *x, float s, float *out);              /* x / s */
-    void (*axpy)(uint32_t n, float s, const float *x, float *y);                  /* y = fma(s, x, y) */
-    void (*clamp)(uint32_t n, float *x, float limit);                             /* to [-limit, limit] */
-    void (*softcap)(uint32_t n, const float *x, float cap, float *out);           /* cap * tanh(x / cap) */
+    void (*layer_norm)(uint32_t n, const float *x, const float *w, const float *b, float eps,
+                       float *y);                                        /* w, b may be NULL: 1, 0 */
+    void (*add)(uint32_t n, const float *x, const float *y, float *out); /* x + y: residual, bias */
+    void (*scale)(uint32_t n, const float *x, float s, float *out);      /* x * s */
+    void (*divide)(uint32_t n, const float *x, float s, float *out);     /* x / s */
+    void (*axpy)(uint32_t n, float s, const float *x, float *y);         /* y = fma(s, x, y) */
+    void (*clamp)(uint32_t n, float *x, float limit);                    /* to [-limit, limit] */
+    void (*softcap)(uint32_t n, const float *x, float cap, float *out);  /* cap * tanh(x / cap) */
     void (*silu)(uint32_t n, const float *x, float *y);
     void (*gelu_tanh)(uint32_t n, const float *x, float *y);
     void (*gelu_erf)(uint32_t n, const float *x, float *y);
@@ -127,9 +133,9 @@ struct kern {
     void (*gelu_erf_mul)(uint32_t n, const float *gate, const float *up, float *out);
     /* Rotates the first n_dims of each of `heads` heads of d floats. adjacent: pairs (2i, 2i+1); else (i, i + n_dims/2). */
     void (*rope)(uint32_t heads, uint32_t d, uint32_t n_dims, bool adjacent, const float *table, float *x);
-    float (*max)(uint32_t n, const float *x);                                     /* n >= 1, no NaN */
+    float (*max)(uint32_t n, const float *x); /* n >= 1, no NaN */
     bool (*finite)(uint32_t n, const float *x);
-    void (*softmax)(uint32_t n, const float *x, float *p);                        /* sums by numerics 5 */
+    void (*softmax)(uint32_t n, const float *x, float *p); /* sums by numerics 5 */
     /* w[i] = (uint64)(exp((x[i] - max) / t) * 2^44); returns their exact sum (numerics 9). */
     uint64_t (*weights)(uint32_t n, const float *x, float max, float t, uint64_t *w);
 

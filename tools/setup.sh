@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh build|test|peers: installs what a set needs. The only place that knows package names.
+# setup.sh build|test|peers: installs what a set needs (peers: what `make bench` measures against). The only place that knows package names.
 # System packages come first; what Debian lacks is fetched as pinned source, checked by SHA-256 before anything in it runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -77,8 +77,21 @@ test_set() {
     fi
 }
 
+# llama.cpp as its Python package builds it for this machine. gcc 12 breaks its AMX code unless two passes are off.
+peers_set() {
+    install_packages 'g++:g++ cmake:cmake python3-venv:PIP'
+    local venv=build/peers
+    [ -e $venv/done-0.3.36 ] && return 0
+    python3 -m venv $venv
+    echo "moat: building llama.cpp to measure against (some minutes)" >&2
+    CFLAGS="-fno-tree-dse -fno-dse" CXXFLAGS="-fno-tree-dse -fno-dse" \
+        $venv/bin/pip install -q --disable-pip-version-check --no-binary llama-cpp-python llama-cpp-python==0.3.36 >&2
+    touch $venv/done-0.3.36
+}
+
 case ${1:-} in
 build) build_set ;;
 test) test_set ;;
-*) echo "usage: tools/setup.sh build|test" >&2; exit 2 ;;
+peers) peers_set ;;
+*) echo "usage: tools/setup.sh build|test|peers" >&2; exit 2 ;;
 esac

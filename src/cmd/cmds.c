@@ -12,7 +12,14 @@ static const struct opt opts_json[] = {
     {.name = NULL},
 };
 
+static const struct opt opts_show[] = {
+    {"tensor", 0, OPT_TEXT, "NAME", "write one tensor, decoded to float32", offsetof(struct cmd_opts, tensor), 0, 0},
+    {"out", 'o', OPT_TEXT, "FILE.npy", "where the tensor goes", offsetof(struct cmd_opts, out), 0, 0},
+    {.name = NULL},
+};
+
 static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
+static const struct opt *const show_opts[] = {opts_common, opts_json, opts_show, NULL};
 static const struct opt *const plain_opts[] = {opts_common, NULL};
 static const struct opt *const help_opts[] = {opts_common, opts_help_only, NULL};
 
@@ -20,5 +27,6 @@ const struct cmd cmds[] = {
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
     {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
+    {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
     {.name = NULL},
 };

@@ -1,4 +1,4 @@
-/* gguf: model files, in and out. The only reader of GGUF there is; everything is checked before it is used, and before
+/* gguf: model files. The only reader of GGUF there is; everything is checked before it is used, and before
  * anything is allocated for it.
  *
  *     struct gguf *g = NULL;
@@ -13,26 +13,38 @@
 #include "../base/base.h"
 
 enum gguf_type {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STR, GGUF_ARR, GGUF_U64, GGUF_I64, GGUF_F64,
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STR,
+    GGUF_ARR,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
 };
 const char *gguf_type_name(enum gguf_type t); /* "u8" ... "str", "arr" */
 
 struct gguf_kv {
     struct str key;
     enum gguf_type type;
-    const uint8_t *value;    /* its bytes in the file: of a str its u64 length, of an arr its first item */
-    enum gguf_type item;     /* of an array */
-    uint64_t n_items;        /* of an array */
+    const uint8_t *value; /* its bytes in the file: of a str its u64 length, of an arr its first item */
+    enum gguf_type item;  /* of an array */
+    uint64_t n_items;     /* of an array */
 };
 
 struct gguf_tensor {
     struct str name;
-    uint32_t type;           /* enum dtype; a known one */
-    uint32_t n_dims;         /* 1..4 */
-    uint64_t dims[4];        /* fastest first, missing ones are 1 */
+    uint32_t type;    /* enum dtype; a known one */
+    uint32_t n_dims;  /* 1..4 */
+    uint64_t dims[4]; /* fastest first, missing ones are 1 */
     uint64_t n_values, bytes;
-    uint64_t offset;         /* from the start of the data */
-    const uint8_t *data;     /* in the map */
+    uint64_t offset;     /* from the start of the data */
+    const uint8_t *data; /* in the map */
 };
 
 struct gguf; /* opaque */
@@ -46,8 +58,8 @@ uint32_t gguf_version(const struct gguf *g);
 uint32_t gguf_alignment(const struct gguf *g);
 uint64_t gguf_data_start(const struct gguf *g);
 uint64_t gguf_n_kv(const struct gguf *g);
-const struct gguf_kv *gguf_kv(const struct gguf *g, uint64_t i);          /* in the order of the file */
-const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);   /* hashed; NULL when absent */
+const struct gguf_kv *gguf_kv(const struct gguf *g, uint64_t i);        /* in the order of the file */
+const struct gguf_kv *gguf_find(const struct gguf *g, const char *key); /* hashed; NULL when absent */
 uint64_t gguf_n_tensors(const struct gguf *g);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, uint64_t i);
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name);
@@ -56,10 +68,10 @@ const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name);
  * of another type or out of range. Integers of any width and sign are taken where the value fits (rule 6). */
 int gguf_u32(const struct gguf *g, const char *key, uint32_t *out, struct err *e) MUST_USE;
 int gguf_u32_or(const struct gguf *g, const char *key, uint32_t absent, uint32_t *out, struct err *e) MUST_USE;
-int gguf_f32(const struct gguf *g, const char *key, float *out, struct err *e) MUST_USE;           /* f32 or f64, any value */
+int gguf_f32(const struct gguf *g, const char *key, float *out, struct err *e) MUST_USE; /* f32 or f64, any value */
 int gguf_f32_or(const struct gguf *g, const char *key, float absent, float *out, struct err *e) MUST_USE;
 int gguf_bool_or(const struct gguf *g, const char *key, bool absent, bool *out, struct err *e) MUST_USE;
-int gguf_str(const struct gguf *g, const char *key, struct str *out, struct err *e) MUST_USE;      /* borrowed from the map */
+int gguf_str(const struct gguf *g, const char *key, struct str *out, struct err *e) MUST_USE; /* borrowed from the map */
 int gguf_str_or(const struct gguf *g, const char *key, struct str absent, struct str *out, struct err *e) MUST_USE;
 /* An integer, or an array of n_layers integers: out[0..n_layers-1]. */
 int gguf_u32_layers(const struct gguf *g, const char *key, uint32_t n_layers, uint32_t *out, struct err *e) MUST_USE;

@@ -89,7 +89,9 @@ run: all
 # ---- tests ----------------------------------------------------------------------------------------------------------
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $< -o $@ $(BUILD)/libmoat.a -lcmocka $(LIBS)
+	$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $(LDFLAGS) $< -o $@ $(BUILD)/libmoat.a -lcmocka $(LIBS)
+# The calls that tests/fault makes fail.
+$(BUILD)/tests/fault/%: LDFLAGS += -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat
 # Fuzz targets replay their corpus when built by any compiler; `make long` builds them with libFuzzer.
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	@mkdir -p $(@D)

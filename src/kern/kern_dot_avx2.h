@@ -11,9 +11,8 @@
  * An int32 sum I becomes a float by adding MAGIC = the bits of 1.5 * 2^23: P = fma(1.5 * 2^23 + I, d, -1.5 * 2^23 * d) is
  * (float)I * d rounded once, as long as |I| < 2^22 (not so for SUM_SUB). The zero point is added with MAGIC.
  *
- * Three shapes: up to 4 rows are streamed through registers; more rows go in panels of 4 against a chunk, 16 outputs x up to
- * 1024 k unpacked once to L1. Panel p holds rows 4p..4p+T-1, T = min(4, rows - 4p), at 4p whole rows from the start. Quantised:
- * per block 64*T bytes, q [8 groups][T][4], then words [8][T], see enum. Dense: [k][T] floats. */
+ * Activations, a panel of T rows. Quantised:
+ * per block 64*T bytes, q [8 groups][T][4], then words [8][T], see the enum. Dense: [k][T] floats. */
 #pragma once
 
 #include <immintrin.h>
@@ -21,16 +20,19 @@
 
 #include "kern_dot.h"
 
+enum { DOT_T = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704 };
+#include "kern_dot_range.h"
+
 #define DOT_INLINE static inline __attribute__((always_inline))
 /* Keeps a vector in a register and its computation where it stands: gcc 12 otherwise re-orders the sums and spills them. */
 #define DOT_KEEP(v) __asm__("" : "+x"(v))
 #ifdef __clang__
-#define DOT_UNROLL _Pragma("unroll")
+#define DOT_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define DOT_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-enum { DOT_T = 4, DOT_MAGIC = 0x4B400000, DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
+enum { DOT_MAGIC = 0x4B400000, DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
 
 /* Words of a row and a block in a panel. */
 enum {
@@ -38,15 +40,14 @@ enum {
     WORD_DS,      /* float d * (float)S */
     WORD_MINUS_8, /* int MAGIC - 8 * S */
     WORD_PLUS_16, /* int MAGIC + 16 * S */
-    WORD_HALF0,   /* int16 pair: -16 * (sum of q over k < 16 with k%4 in {0,1}; {2,3}) */
-    WORD_HALF1,   /* the same of k >= 16 */
+    WORD_CENTRED, /* int16 pair: -16 * (sum of the q with k%4 in {0,1}, in {2,3}) */
+    WORD_HALF0,   /* int16 pair: -32 * (the same over k < 16) */
+    WORD_HALF1,   /* int16 pair: -32 * (the same over k >= 16) */
     WORD_SUMS,    /* int16 pair: sums of the halves */
-    WORD_UNUSED,
 };
 
 /* Codes of a block in a chunk, [8 groups][16][4], then floats [16] each. */
 enum { CHUNK_D = 512, CHUNK_MINUS_MAGIC_D = 576, CHUNK_MIN = 640, CHUNK_SUB0 = 576, CHUNK_SUB1 = 640, CHUNK_BLOCK = 704 };
-enum { CHUNK_BLOCKS = 32, CHUNK_BLOCKS_FEW = 8 };
 
 /* How a format is multiplied; constant in every text made from it. */
 struct dot_plan {
@@ -113,7 +114,7 @@ DOT_INLINE __m256 dot_scale(const struct kern_layout *f, const uint8_t *unit, un
     return dot_f16(p + s * 32 + h * 16);
 }
 
-DOT_INLINE __m256 dot_min(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h) {
+DOT_INLINE __m256 dot_minimum(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h) {
     const uint8_t *p = unit + f->scales_at + f->blocks * 32;
     if (f->scales == KERN_SCALES_DM)
         return dot_f16(p + s * 32 + h * 16);
@@ -150,26 +151,16 @@ DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, co
             }
             _mm256_storeu_ps((float *)(out + CHUNK_MINUS_MAGIC_D) + 8 * h, dot_minus_magic(d));
             if (plan.min)
-                _mm256_storeu_ps((float *)(out + CHUNK_MIN) + 8 * h, dot_min(f, unit, s, h));
+                _mm256_storeu_ps((float *)(out + CHUNK_MIN) + 8 * h, dot_minimum(f, unit, s, h));
         }
     }
 }
 
 /* ---- the integer part of a block: codes times activations ---------------------------------------------------------------- */
 
-/* What an int16 sum starts with at group g, where it does not start at zero. */
-DOT_INLINE __m256i dot_start(struct dot_plan plan, const uint8_t *x, unsigned T, unsigned g, unsigned t) {
-    if (plan.sum == SUM_CENTRED)
-        return _mm256_add_epi16(dot_word(x, T, WORD_HALF0, t), dot_word(x, T, WORD_HALF1, t));
-    __m256i half = dot_word(x, T, g < 4 ? WORD_HALF0 : WORD_HALF1, t);
-    return _mm256_add_epi16(half, half);
-}
-
-/* c += w * q over one group. first: the sum begins here. */
-DOT_INLINE __m256i dot_add_group(struct dot_plan plan, __m256i w, const uint8_t *x, unsigned T, unsigned g, unsigned t,
+/* c += w * q over group g of row t. first: the sum begins here. */
+DOT_INLINE __m256i dot_add_group(struct dot_plan plan, __m256i w, __m256i q, const uint8_t *x, unsigned T, unsigned g, unsigned t,
                                  bool first, __m256i c) {
-    __m256i q = dot_q(x, T, g, t);
-    DOT_KEEP(q);
     if (plan.sum == SUM_SIGNED) {
         __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
         p = _mm256_madd_epi16(p, _mm256_set1_epi16(1));
@@ -178,7 +169,9 @@ DOT_INLINE __m256i dot_add_group(struct dot_plan plan, __m256i w, const uint8_t 
     __m256i p = _mm256_maddubs_epi16(w, q);
     if (!first)
         return _mm256_add_epi16(c, p);
-    return plan.sum == SUM_CODE ? p : _mm256_add_epi16(p, dot_start(plan, x, T, g, t));
+    if (plan.sum == SUM_CODE)
+        return p;
+    return _mm256_add_epi16(p, dot_word(x, T, plan.sum == SUM_CENTRED ? WORD_CENTRED : g < 4 ? WORD_HALF0 : WORD_HALF1, t));
 }
 
 /* What is added to I to make it the bits of 1.5 * 2^23 + I. */
@@ -210,11 +203,13 @@ DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan pl
         for (unsigned t = 0; t < T; t++) {
             if (first && i)
                 first_half[t] = _mm256_madd_epi16(c[t], dot_sub(f, unit, s, h, 0));
-            c[t] = dot_add_group(plan, w, x, T, g, t, first, c[t]);
+            __m256i q = dot_q(x, T, g, t);
+            DOT_KEEP(q);
+            c[t] = dot_add_group(plan, w, q, x, T, g, t, first, c[t]);
             DOT_KEEP(c[t]);
         }
     }
-    __m256 d = dot_scale(f, unit, s, h), minus_magic = dot_minus_magic(d), min = plan.min ? dot_min(f, unit, s, h) : d;
+    __m256 d = dot_scale(f, unit, s, h), minus_magic = dot_minus_magic(d), min = plan.min ? dot_minimum(f, unit, s, h) : d;
     DOT_UNROLL
     for (unsigned t = 0; t < T; t++) {
         __m256 p;
@@ -262,11 +257,13 @@ DOT_INLINE void dot_tile_sums(struct dot_plan plan, const uint8_t *w, const uint
         const bool first = g == 0 || (plan.sum == SUM_SUB && g == 4);
         DOT_UNROLL
         for (unsigned t = 0; t < T; t++) {
+            __m256i q = dot_q(x, T, g, t);
+            DOT_KEEP(q);
             DOT_UNROLL
             for (unsigned h = 0; h < 2; h++) {
                 if (first && g)
                     first_half[t][h] = _mm256_madd_epi16(c[t][h], dot_load(w + CHUNK_SUB0 + h * 32));
-                c[t][h] = dot_add_group(plan, v[h], x, T, g, t, first, c[t][h]);
+                c[t][h] = dot_add_group(plan, v[h], q, x, T, g, t, first, c[t][h]);
                 DOT_KEEP(c[t][h]);
             }
         }
@@ -332,16 +329,6 @@ DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *
 
 /* ---- one text per format, plan and number of rows --------------------------------------------------------------------------- */
 
-typedef void dot_stream_fn(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_blocks);
-typedef void dot_unpack_fn(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk);
-typedef void dot_tile_fn(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n_blocks);
-
-struct dot_text {
-    dot_stream_fn *stream[DOT_T]; /* [rows - 1] */
-    dot_unpack_fn *unpack;
-    dot_tile_fn *const *tile; /* [rows - 1] */
-};
-
 static const struct dot_plan plan_code_8 = {SUM_CODE, WORD_MINUS_8, false}, plan_code_min = {SUM_CODE, 0, true},
                              plan_centred = {SUM_CENTRED, 0, false}, plan_centred_min = {SUM_CENTRED, WORD_PLUS_16, true},
                              plan_sub = {SUM_SUB, 0, false}, plan_signed = {SUM_SIGNED, 0, false};
@@ -373,6 +360,8 @@ DOT_TILES(signed)
     DOT_STREAM(F, PLAN, 2)                                                                                                       \
     DOT_STREAM(F, PLAN, 3)                                                                                                       \
     DOT_STREAM(F, PLAN, 4)                                                                                                       \
+    static dot_stream_fn *const dot_streams_##F[DOT_T] = {dot_stream_##F##_1, dot_stream_##F##_2, dot_stream_##F##_3,            \
+                                                          dot_stream_##F##_4};                                                   \
     static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk) {                          \
         dot_unpack(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                                          \
     }
@@ -385,99 +374,7 @@ DOT_FORMAT(Q4_K, code_min)
 DOT_FORMAT(Q5_K, centred_min)
 DOT_FORMAT(Q6_K, sub)
 
-#define DOT_TEXT(F, PLAN)                                                                                                        \
-    [DTYPE_##F] = {                                                                                                              \
-        {dot_stream_##F##_1, dot_stream_##F##_2, dot_stream_##F##_3, dot_stream_##F##_4}, dot_unpack_##F, dot_tiles_##PLAN}
-static const struct dot_text dot_texts[] = {
-    DOT_TEXT(Q4_0, code_8), DOT_TEXT(Q4_1, code_min), DOT_TEXT(Q5_0, centred),     DOT_TEXT(Q5_1, centred_min),
-    DOT_TEXT(Q8_0, signed), DOT_TEXT(Q4_K, code_min), DOT_TEXT(Q5_K, centred_min), DOT_TEXT(Q6_K, sub),
-};
-
-/* ---- a range of tiles ------------------------------------------------------------------------------------------------------- */
-
-struct dot_job {
-    const struct kern_packed *w;
-    const struct kern_acts *a;
-    float *y;
-    size_t y_stride;
-    uint32_t from, to;
-};
-
-static unsigned dot_min_u(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-static unsigned dot_outputs(const struct dot_job *job, uint32_t tile) {
-    return dot_min_u(job->w->n - tile * KERN_TILE, KERN_TILE);
-}
-
-/* The first n of 16 outputs of T rows, between y and a tile's buffer [T][16]. */
-static void dot_y_get(const struct dot_job *job, uint32_t tile, uint32_t row, unsigned T, float *buffer) {
-    const float *y = job->y + row * job->y_stride + (size_t)tile * KERN_TILE;
-    unsigned n = dot_outputs(job, tile);
-    for (unsigned t = 0; t < T; t++, y += job->y_stride, buffer += KERN_TILE)
-        if (n == KERN_TILE)
-            memcpy(buffer, y, KERN_TILE * sizeof *y);
-        else
-            memcpy(buffer, y, n * sizeof *y);
-}
-static void dot_y_put(const struct dot_job *job, uint32_t tile, uint32_t row, unsigned T, const float *buffer) {
-    float *y = job->y + row * job->y_stride + (size_t)tile * KERN_TILE;
-    unsigned n = dot_outputs(job, tile);
-    for (unsigned t = 0; t < T; t++, y += job->y_stride, buffer += KERN_TILE)
-        if (n == KERN_TILE)
-            memcpy(y, buffer, KERN_TILE * sizeof *y);
-        else
-            memcpy(y, buffer, n * sizeof *y);
-}
-
-static void dot_few_rows(const struct dot_job *job, const struct dot_text *text) {
-    uint64_t tile_bytes = kern_tile_bytes(job->w->type, job->w->k);
-    _Alignas(64) float buffer[DOT_T * KERN_TILE];
-    for (uint32_t tile = job->from; tile < job->to; tile++) {
-        text->stream[job->a->rows - 1](job->w->data + tile * tile_bytes, job->a->data, buffer, job->w->k / KERN_BLOCK);
-        dot_y_put(job, tile, 0, job->a->rows, buffer);
-    }
-}
-
-/* All panels against blocks [from, from + n) of a tile, which lie in chunk. The next chunk's weights are brought in meanwhile. */
-static void dot_panels(const struct dot_job *job, dot_tile_fn *const *tile_fn, uint32_t tile, const uint8_t *chunk, uint32_t from,
-                       uint32_t n, const uint8_t *next, uint64_t next_bytes) {
-    _Alignas(64) float buffer[DOT_T * KERN_TILE];
-    uint32_t rows = job->a->rows, n_panels = (rows + DOT_T - 1) / DOT_T;
-    uint64_t row_bytes = (uint64_t)(job->a->k / KERN_BLOCK) * KERN_LINE, step = next_bytes / n_panels / 64 * 64 + 64;
-    for (uint32_t row = 0; row < rows; row += DOT_T, next += step) {
-        unsigned T = dot_min_u(rows - row, DOT_T);
-        for (uint64_t i = 0; i < step; i += 64)
-            _mm_prefetch((const char *)next + i, _MM_HINT_T1);
-        if (from)
-            dot_y_get(job, tile, row, T, buffer);
-        else
-            memset(buffer, 0, sizeof buffer);
-        for (unsigned t = 0; t < T && row + T + t < rows; t++)
-            __builtin_prefetch(job->y + (row + T + t) * job->y_stride + (size_t)tile * KERN_TILE, 1);
-        tile_fn[T - 1](chunk, job->a->data + row * row_bytes + (uint64_t)from * KERN_LINE * T, buffer, n);
-        dot_y_put(job, tile, row, T, buffer);
-    }
-}
-
-static void dot_many_rows(const struct dot_job *job, const struct dot_text *text) {
-    _Alignas(64) uint8_t chunk[CHUNK_BLOCKS * CHUNK_BLOCK];
-    uint64_t tile_bytes = kern_tile_bytes(job->w->type, job->w->k);
-    uint32_t n_blocks = job->w->k / KERN_BLOCK, most = job->a->rows <= 4 * DOT_T ? CHUNK_BLOCKS_FEW : CHUNK_BLOCKS;
-    for (uint32_t from = 0; from < n_blocks; from += most) {
-        uint32_t n = dot_min_u(n_blocks - from, most);
-        uint64_t at = tile_bytes * from / n_blocks, bytes = tile_bytes * n / n_blocks;
-        for (uint32_t tile = job->from; tile < job->to; tile++) {
-            const uint8_t *w = job->w->data + tile * tile_bytes;
-            text->unpack(w, from, n, chunk);
-            dot_panels(job, text->tile, tile, chunk, from, n, w + tile_bytes + at, bytes);
-        }
-    }
-}
-
 /* ---- dense weights ------------------------------------------------------------------------------------------------------------ */
-
-enum { DENSE_CHUNK = 256 }; /* k that are widened to L1 at a time */
 
 DOT_INLINE __m256 dense_load(uint32_t dtype, const uint8_t *w, size_t i) {
     if (dtype == DTYPE_F32)
@@ -488,13 +385,14 @@ DOT_INLINE __m256 dense_load(uint32_t dtype, const uint8_t *w, size_t i) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
 }
 
-/* y [T][16] over n of k. */
-DOT_INLINE void dense_tile(uint32_t dtype, const uint8_t *w, const float *x, float *out, uint32_t n, const unsigned T) {
+/* y [T][16] over n of k; first: y begins here. */
+DOT_INLINE void dense_tile(uint32_t dtype, const uint8_t *w, const float *x, float *out, uint32_t n, const unsigned T,
+                           bool first) {
     __m256 y[DOT_T][2];
     DOT_UNROLL
     for (unsigned t = 0; t < T; t++) {
-        y[t][0] = _mm256_loadu_ps(out + t * KERN_TILE);
-        y[t][1] = _mm256_loadu_ps(out + t * KERN_TILE + 8);
+        y[t][0] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + t * KERN_TILE);
+        y[t][1] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + t * KERN_TILE + 8);
     }
     for (uint32_t k = 0; k < n; k++, x += T) {
         __m256 w0 = dense_load(dtype, w, (size_t)k * KERN_TILE), w1 = dense_load(dtype, w, (size_t)k * KERN_TILE + 8);
@@ -512,73 +410,61 @@ DOT_INLINE void dense_tile(uint32_t dtype, const uint8_t *w, const float *x, flo
     }
 }
 
-typedef void dense_tile_fn(const uint8_t *w, const float *x, float *y, uint32_t n);
-#define DENSE_TILE(F, T)                                                                                                         \
-    static void dense_tile_##F##_##T(const uint8_t *w, const float *x, float *y, uint32_t n) {                                   \
-        dense_tile(DTYPE_##F, w, x, y, n, T);                                                                                    \
+/* Weights in a chunk are float32. */
+DOT_INLINE void dense_unpack(uint32_t dtype, const uint8_t *tile, uint32_t from, uint32_t n, uint8_t *chunk) {
+    for (size_t i = 0; i < (size_t)n * KERN_TILE; i += 8)
+        _mm256_store_ps((float *)chunk + i, dense_load(dtype, tile, (size_t)from * KERN_TILE + i));
+}
+
+#define DENSE_TILE(T)                                                                                                            \
+    static void dense_tile_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n) {                                   \
+        dense_tile(DTYPE_F32, chunk, (const float *)x, y, n, T, false);                                                          \
+    }
+DENSE_TILE(1)
+DENSE_TILE(2)
+DENSE_TILE(3)
+DENSE_TILE(4)
+static dot_tile_fn *const dense_tiles[DOT_T] = {dense_tile_1, dense_tile_2, dense_tile_3, dense_tile_4};
+
+#define DENSE_STREAM(F, T)                                                                                                       \
+    static void dense_stream_##F##_##T(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n) {                            \
+        dense_tile(DTYPE_##F, tile, (const float *)x, y, n, T, true);                                                            \
     }
 #define DENSE_FORMAT(F)                                                                                                          \
-    DENSE_TILE(F, 1)                                                                                                             \
-    DENSE_TILE(F, 2)                                                                                                             \
-    DENSE_TILE(F, 3)                                                                                                             \
-    DENSE_TILE(F, 4)                                                                                                             \
-    static dense_tile_fn *const dense_tiles_##F[DOT_T] = {dense_tile_##F##_1, dense_tile_##F##_2, dense_tile_##F##_3,            \
-                                                          dense_tile_##F##_4};
+    DENSE_STREAM(F, 1)                                                                                                           \
+    DENSE_STREAM(F, 2)                                                                                                           \
+    DENSE_STREAM(F, 3)                                                                                                           \
+    DENSE_STREAM(F, 4)                                                                                                           \
+    static dot_stream_fn *const dot_streams_##F[DOT_T] = {dense_stream_##F##_1, dense_stream_##F##_2, dense_stream_##F##_3,      \
+                                                          dense_stream_##F##_4};                                                 \
+    static void dense_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n, uint8_t *chunk) {                               \
+        dense_unpack(DTYPE_##F, tile, from, n, chunk);                                                                           \
+    }
 DENSE_FORMAT(F32)
 DENSE_FORMAT(F16)
 DENSE_FORMAT(BF16)
 
-static dense_tile_fn *const *dense_tiles(uint32_t dtype) {
-    return dtype == DTYPE_F32 ? dense_tiles_F32 : dtype == DTYPE_F16 ? dense_tiles_F16 : dense_tiles_BF16;
-}
+/* ---- the table of formats ------------------------------------------------------------------------------------------------------ */
 
-static void dense_widen(uint32_t dtype, const uint8_t *w, uint32_t n, float *out) {
-    for (size_t i = 0; i < (size_t)n * KERN_TILE; i += 8)
-        _mm256_store_ps(out + i, dtype == DTYPE_F16 ? dense_load(DTYPE_F16, w, i) : dense_load(DTYPE_BF16, w, i));
-}
-
-static void dense_panels(const struct dot_job *job, dense_tile_fn *const *tile_fn, uint32_t tile, const uint8_t *w, uint32_t from,
-                         uint32_t n) {
-    _Alignas(64) float buffer[DOT_T * KERN_TILE];
-    uint32_t rows = job->a->rows;
-    for (uint32_t row = 0; row < rows; row += DOT_T) {
-        unsigned T = dot_min_u(rows - row, DOT_T);
-        if (from)
-            dot_y_get(job, tile, row, T, buffer);
-        else
-            memset(buffer, 0, sizeof buffer);
-        tile_fn[T - 1](w, (const float *)job->a->data + (size_t)row * job->a->k + (size_t)from * T, buffer, n);
-        dot_y_put(job, tile, row, T, buffer);
-    }
-}
-
-static void dense_range(const struct dot_job *job) {
-    _Alignas(64) float chunk[DENSE_CHUNK * KERN_TILE];
-    uint32_t dtype = job->w->type, k = job->w->k;
-    bool widen = job->a->rows > DOT_T && dtype != DTYPE_F32;
-    uint64_t tile_bytes = kern_tile_bytes(dtype, k), k_bytes = dtype == DTYPE_F32 ? 64 : 32;
-    uint32_t most = job->a->rows > DOT_T ? DENSE_CHUNK : k;
-    for (uint32_t from = 0; from < k; from += most)
-        for (uint32_t tile = job->from; tile < job->to; tile++) {
-            const uint8_t *w = job->w->data + tile * tile_bytes + from * k_bytes;
-            uint32_t n = dot_min_u(k - from, most);
-            if (widen)
-                dense_widen(dtype, w, n, chunk);
-            dense_panels(job, dense_tiles(widen ? DTYPE_F32 : dtype), tile, widen ? (const uint8_t *)chunk : w, from, n);
-        }
-}
+#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 32, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 256, 256, dot_streams_##F, dense_unpack_##F, dense_tiles}
+static const struct dot_text dot_texts[] = {
+    DENSE_TEXT(F32),
+    DENSE_TEXT(F16),
+    DENSE_TEXT(BF16),
+    DOT_TEXT(Q4_0, code_8),
+    DOT_TEXT(Q4_1, code_min),
+    DOT_TEXT(Q5_0, centred),
+    DOT_TEXT(Q5_1, centred_min),
+    DOT_TEXT(Q8_0, signed),
+    DOT_TEXT(Q4_K, code_min),
+    DOT_TEXT(Q5_K, centred_min),
+    DOT_TEXT(Q6_K, sub),
+};
 
 static void matmul_avx2(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from,
                         uint32_t to) {
-    struct dot_job job = {w, a, y, y_stride, from, to};
-    if (!a->rows)
-        return;
-    if (kern_is_dense(w->type))
-        dense_range(&job);
-    else if (a->rows <= DOT_T)
-        dot_few_rows(&job, &dot_texts[w->type]);
-    else
-        dot_many_rows(&job, &dot_texts[w->type]);
+    dot_range(&dot_texts[w->type], w, a, y, y_stride, from, to);
 }
 
 /* ---- activations ------------------------------------------------------------------------------------------------------------- */
@@ -635,17 +521,19 @@ static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
     __m256i lanes = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
     lanes = _mm256_add_epi16(lanes, _mm256_shuffle_epi32(lanes, 0x4e));
     lanes = _mm256_add_epi16(lanes, _mm256_shuffle_epi32(lanes, 0xb1));
-    __m256i start = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(lanes, 4));
+    __m256i start = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(lanes, 5));
+    __m256i centred = _mm256_sub_epi16(_mm256_setzero_si256(),
+                                       _mm256_slli_epi16(_mm256_add_epi16(lanes, _mm256_permute4x64_epi64(lanes, 0x4e)), 4));
     __m256i sums = _mm256_madd_epi16(lanes, _mm256_set1_epi16(1));
     int32_t s0 = _mm256_cvtsi256_si32(sums), s1 = _mm256_extract_epi32(sums, 4);
     word_put_ps(out, T, WORD_D, t, d);
     word_put_ps(out, T, WORD_DS, t, d * (float)(s0 + s1));
     word_put(out, T, WORD_MINUS_8, t, DOT_MAGIC - 8 * (s0 + s1));
     word_put(out, T, WORD_PLUS_16, t, DOT_MAGIC + 16 * (s0 + s1));
+    word_put(out, T, WORD_CENTRED, t, _mm256_cvtsi256_si32(centred));
     word_put(out, T, WORD_HALF0, t, _mm256_cvtsi256_si32(start));
     word_put(out, T, WORD_HALF1, t, _mm256_extract_epi32(start, 4));
     word_put(out, T, WORD_SUMS, t, (int32_t)((uint32_t)s0 & 0xffff) | (int32_t)((uint32_t)s1 << 16));
-    word_put(out, T, WORD_UNUSED, t, 0);
 }
 
 /* Row t of a panel of T; x NULL: zeros. */
@@ -671,7 +559,7 @@ static void acts_fill_avx2(struct kern_acts *a, const float *x, size_t x_stride,
     uint64_t row_bytes = a->kind == KERN_ACTS_F32 ? (uint64_t)a->k * 4 : (uint64_t)(a->k / KERN_BLOCK) * KERN_LINE;
     for (uint32_t row = from; row < to; row++) {
         uint32_t panel = row / DOT_T * DOT_T;
-        unsigned T = dot_min_u(a->rows - panel, DOT_T);
+        unsigned T = dot_min(a->rows - panel, DOT_T);
         const float *in = x + row * x_stride;
         uint8_t *out = a->data + panel * row_bytes;
         if (!acts_finite(in, a->k)) {

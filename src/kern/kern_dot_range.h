@@ -1,0 +1,163 @@
+/* kern_dot_range: the loops around a tier's products: which weights are unpacked when, and which rows meet them. Included by
+ * kern_dot_{avx2,avx512}.h, between their enums and their texts:
+ *
+ *   DOT_T           rows in a panel; panel p holds rows DOT_T*p .. DOT_T*p+T-1, T = min(DOT_T, rows - DOT_T*p), and lies at
+ *                   DOT_T*p whole rows from the start of the activations; so nothing is padded
+ *   DOT_R           tiles that are multiplied at once
+ *   CHUNK_BYTES     the most that a tile's chunk takes
+ *
+ * Quantised and dense formats differ only in their step: a block of 32 k, or one k. Up to DOT_T rows are streamed past the
+ * packed weights. More rows meet a chunk: the part of DOT_R tiles that fits in L1, unpacked once for all of them. */
+#pragma once
+
+#include <string.h>
+
+#include "kern_dot.h"
+
+enum { DOT_WIDTH = DOT_R * KERN_TILE, DOT_ROWS = 128 /* whose panels of a chunk fit in L2 */, DOT_ROWS_SOME = 16 };
+
+/* The texts of one format. y is [T][DOT_WIDTH]; stream sets it for one tile, the others add to it. */
+typedef void dot_stream_fn(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_steps);
+typedef void dot_unpack_fn(const uint8_t *tile, uint32_t from, uint32_t n_steps, uint8_t *chunk);
+typedef void dot_tile_fn(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_steps);
+struct dot_text {
+    uint16_t step_k, step_bytes;            /* k in a step; bytes of a row's activations in it */
+    uint16_t chunk_steps, chunk_steps_some; /* for many rows; for a few */
+    dot_stream_fn *const *stream;           /* [T - 1] */
+    dot_unpack_fn *unpack;
+    dot_tile_fn *const *tile; /* [tiles - 1][T - 1] */
+};
+
+struct dot_job {
+    const struct dot_text *text;
+    const struct kern_packed *w;
+    const struct kern_acts *a;
+    uint64_t tile_bytes;
+    uint32_t n_steps;
+};
+
+/* Where outputs go: row 0 of some tiles, floats from row to row, outputs that are there. */
+struct dot_y {
+    float *p;
+    size_t stride;
+    unsigned n;
+};
+
+static inline uint32_t dot_min(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+/* One row: the usual case has its own constant length. */
+static inline void dot_row_copy(float *to, const float *from, unsigned n) {
+    if (n == DOT_WIDTH)
+        memcpy(to, from, DOT_WIDTH * sizeof *to);
+    else
+        memcpy(to, from, n * sizeof *to);
+}
+static void dot_y_get(const struct dot_y *y, uint32_t row, unsigned T, float *buffer) {
+    for (unsigned t = 0; t < T; t++)
+        dot_row_copy(buffer + t * DOT_WIDTH, y->p + (row + t) * y->stride, y->n);
+}
+static void dot_y_put(const struct dot_y *y, uint32_t row, unsigned T, const float *buffer) {
+    for (unsigned t = 0; t < T; t++)
+        dot_row_copy(y->p + (row + t) * y->stride, buffer + t * DOT_WIDTH, y->n);
+}
+
+/* A piece of work: n_tiles tiles from tile on, rows [row, row_end), steps [from, from + n). */
+struct dot_part {
+    uint32_t tile, n_tiles, row, row_end, from, n;
+};
+
+/* All rows of a part against its chunks. The weights at `next` are brought in meanwhile. */
+static void dot_panels(const struct dot_job *job, const struct dot_part *part, const struct dot_y *y, const uint8_t *chunks,
+                       const uint8_t *next, uint64_t next_bytes) {
+    _Alignas(KERN_ALIGN) float buffer[DOT_T * DOT_WIDTH];
+    dot_tile_fn *const *tile = job->text->tile + (part->n_tiles - 1) * DOT_T;
+    uint64_t ahead = next_bytes / ((part->row_end - part->row + DOT_T - 1) / DOT_T) / 64 * 64 + 64;
+    for (uint32_t row = part->row; row < part->row_end; row += DOT_T, next += ahead) {
+        unsigned T = dot_min(part->row_end - row, DOT_T);
+        for (uint64_t i = 0; i < ahead; i += 64)
+            __builtin_prefetch(next + i, 0, 2);
+        for (uint32_t r = row + T; r < dot_min(row + T + DOT_T, part->row_end); r++)
+            __builtin_prefetch(y->p + r * y->stride, 1);
+        if (part->from)
+            dot_y_get(y, row, T, buffer);
+        else
+            memset(buffer, 0, sizeof buffer);
+        const uint8_t *x = job->a->data + (row * (uint64_t)job->n_steps + (uint64_t)part->from * T) * job->text->step_bytes;
+        tile[T - 1](chunks, x, buffer, part->n);
+        dot_y_put(y, row, T, buffer);
+    }
+}
+
+/* Unpacks what a part needs and multiplies it. `ahead`: how far on in the matrix the next part's weights lie. */
+static void dot_part_run(const struct dot_job *job, const struct dot_part *part, const struct dot_y *y, uint64_t ahead) {
+    _Alignas(KERN_ALIGN) uint8_t chunks[DOT_R * CHUNK_BYTES];
+    const uint8_t *tile = job->w->data + part->tile * job->tile_bytes;
+    for (uint32_t i = 0; i < part->n_tiles; i++)
+        job->text->unpack(tile + i * job->tile_bytes, part->from, part->n, chunks + i * CHUNK_BYTES);
+    const uint8_t *next = tile + job->tile_bytes * part->from / job->n_steps + ahead;
+    dot_panels(job, part, y, chunks, next, job->tile_bytes * part->n / job->n_steps * part->n_tiles);
+}
+
+static struct dot_y dot_y_at(const struct dot_job *job, float *y, size_t y_stride, uint32_t tile, uint32_t n_tiles) {
+    return (struct dot_y){y + (size_t)tile * KERN_TILE, y_stride, dot_min(job->w->n - tile * KERN_TILE, n_tiles * KERN_TILE)};
+}
+
+/* Weights are the traffic: each tile is read once, from its begin to its end. */
+static void dot_few_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to) {
+    _Alignas(KERN_ALIGN) float buffer[DOT_T * DOT_WIDTH];
+    for (uint32_t tile = from; tile < to; tile++) {
+        job->text->stream[job->a->rows - 1](job->w->data + tile * job->tile_bytes, job->a->data, buffer, job->n_steps);
+        struct dot_y out = dot_y_at(job, y, y_stride, tile, 1);
+        dot_y_put(&out, 0, job->a->rows, buffer);
+    }
+}
+
+/* The same with small chunks; y stays in L1 until a tile is done. */
+static void dot_some_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to) {
+    _Alignas(KERN_ALIGN) float sums[DOT_ROWS_SOME * DOT_WIDTH];
+    const struct dot_y local = {sums, DOT_WIDTH, DOT_WIDTH};
+    uint32_t most = job->text->chunk_steps_some;
+    struct dot_part part = {.row_end = job->a->rows};
+    for (part.tile = from; part.tile < to; part.tile += part.n_tiles) {
+        part.n_tiles = dot_min(to - part.tile, DOT_R);
+        for (part.from = 0; part.from < job->n_steps; part.from += most) {
+            part.n = dot_min(job->n_steps - part.from, most);
+            dot_part_run(job, &part, &local, job->tile_bytes * most / job->n_steps);
+        }
+        struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
+        dot_y_put(&out, 0, job->a->rows, sums);
+    }
+}
+
+/* Activations are the traffic: those of DOT_ROWS rows and a chunk stay in L2 while all tiles pass. */
+static void dot_many_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to) {
+    uint32_t most = job->text->chunk_steps;
+    struct dot_part part;
+    for (part.row = 0; part.row < job->a->rows; part.row += DOT_ROWS) {
+        part.row_end = dot_min(job->a->rows, part.row + DOT_ROWS);
+        for (part.from = 0; part.from < job->n_steps; part.from += most) {
+            part.n = dot_min(job->n_steps - part.from, most);
+            for (part.tile = from; part.tile < to; part.tile += part.n_tiles) {
+                part.n_tiles = dot_min(to - part.tile, DOT_R);
+                struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
+                dot_part_run(job, &part, &out, job->tile_bytes * part.n_tiles);
+            }
+        }
+    }
+}
+
+/* struct kern's matmul, with the text of w's format. */
+static void dot_range(const struct dot_text *text, const struct kern_packed *w, const struct kern_acts *a, float *y,
+                      size_t y_stride, uint32_t from, uint32_t to) {
+    struct dot_job job = {text, w, a, kern_tile_bytes(w->type, w->k), w->k / text->step_k};
+    if (a->rows == 0)
+        return;
+    if (a->rows <= DOT_T)
+        dot_few_rows(&job, y, y_stride, from, to);
+    else if (a->rows <= DOT_ROWS_SOME)
+        dot_some_rows(&job, y, y_stride, from, to);
+    else
+        dot_many_rows(&job, y, y_stride, from, to);
+}

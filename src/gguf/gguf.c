@@ -69,6 +69,7 @@ struct reader {
     const uint8_t *file;
     uint64_t at, n;
     struct str where; /* what is being read, for messages */
+    char place[80];   /* holds `where` as long as it has no name yet */
     struct err *e;
 };
 
@@ -192,8 +193,9 @@ static int take_items(struct reader *r, enum gguf_type item, uint64_t n, unsigne
     return code;
 }
 
-static int take_pair(struct reader *r, struct gguf_kv *kv) {
-    r->where = STR("metadata");
+static int take_pair(struct reader *r, uint64_t i, struct gguf_kv *kv) {
+    snprintf(r->place, sizeof r->place, "metadata pair %llu", (unsigned long long)i);
+    r->where = str_of(r->place);
     int code = take_name(r, "a key", KEY_BYTES_MAX, &kv->key);
     if (code < 0)
         return code;
@@ -316,7 +318,7 @@ static int read_metadata(struct reader *r, struct gguf *g) {
     if (!g->kv)
         return fail(r, ERR_MEMORY, "out of memory for %llu pairs", (unsigned long long)g->n_kv);
     for (uint64_t i = 0; code == 0 && i < g->n_kv; i++)
-        code = take_pair(r, &g->kv[i]);
+        code = take_pair(r, i, &g->kv[i]);
     if (code == 0)
         code = index_fill(g, &g->kv_index, g->kv, sizeof *g->kv, g->n_kv, r);
     return code < 0 ? code : read_alignment(r, g);
@@ -341,8 +343,9 @@ static int size_tensor(struct reader *r, struct gguf_tensor *t) {
     return t->bytes ? 0 : fail(r, ERR_INPUT, "the number of bytes does not fit 64 bits");
 }
 
-static int take_tensor(struct reader *r, struct gguf_tensor *t) {
-    r->where = STR("tensors");
+static int take_tensor(struct reader *r, const struct gguf *g, struct gguf_tensor *t) {
+    snprintf(r->place, sizeof r->place, "tensor %td, after %llu pairs", t - g->tensors, (unsigned long long)g->n_kv);
+    r->where = str_of(r->place);
     int code = take_name(r, "a tensor's name", NAME_BYTES_MAX, &t->name);
     if (code < 0)
         return code;
@@ -362,12 +365,24 @@ static int take_tensor(struct reader *r, struct gguf_tensor *t) {
     return code < 0 ? code : size_tensor(r, t);
 }
 
+/* Where the data start, and that the file reaches as far. */
+static int find_data(struct reader *r, struct gguf *g) {
+    g->data_start = r->at;
+    if (g->n_tensors == 0)
+        return 0;
+    g->data_start = (r->at + g->alignment - 1) / g->alignment * g->alignment;
+    r->where = STR("tensor data");
+    return g->data_start <= r->n ? 0
+                                 : fail(r, ERR_INPUT, "the file ends before them: they begin at %llu by general.alignment (%u)",
+                                        (unsigned long long)g->data_start, g->alignment);
+}
+
 static int place_tensor(struct reader *r, const struct gguf *g, struct gguf_tensor *t) {
     r->where = t->name;
     if (t->offset % g->alignment)
         return fail(r, ERR_INPUT, "offset %llu is no multiple of general.alignment (%u)", (unsigned long long)t->offset,
                     g->alignment);
-    uint64_t data_bytes = r->n > g->data_start ? r->n - g->data_start : 0;
+    uint64_t data_bytes = r->n - g->data_start;
     if (t->offset > data_bytes || t->bytes > data_bytes - t->offset)
         return fail(r, ERR_INPUT,
                     "the data (%llu bytes at offset %llu) reach beyond the end of the file; download or copy it again",
@@ -407,8 +422,9 @@ static int read_tensors(struct reader *r, struct gguf *g) {
     if (!g->tensors)
         return fail(r, ERR_MEMORY, "out of memory for %llu tensors", (unsigned long long)g->n_tensors);
     for (uint64_t i = 0; code == 0 && i < g->n_tensors; i++)
-        code = take_tensor(r, &g->tensors[i]);
-    g->data_start = g->n_tensors ? (r->at + g->alignment - 1) / g->alignment * g->alignment : r->at;
+        code = take_tensor(r, g, &g->tensors[i]);
+    if (code == 0)
+        code = find_data(r, g);
     for (uint64_t i = 0; code == 0 && i < g->n_tensors; i++)
         code = place_tensor(r, g, &g->tensors[i]);
     if (code == 0)

@@ -79,16 +79,16 @@ static void keys(void **state) {
     put_header(&b, 3, 0, 1);
     put_kv_u32(&b, "", 1);
     put_zeros(&b, 8);
-    refused(&b, ERR_INPUT, "metadata", "empty");
+    refused(&b, ERR_INPUT, "metadata pair 0", "empty");
     put_header(&b, 3, 0, 1);
     put_kv_u32(&b, "a\xff", 1);
-    refused(&b, ERR_INPUT, "metadata", "UTF-8");
+    refused(&b, ERR_INPUT, "metadata pair 0", "UTF-8");
     put_header(&b, 3, 0, 1);
     put_u64(&b, 3);
     buf_add(&b, "a\0b", 3);
     put_u32(&b, GGUF_U8);
     put_zeros(&b, 1);
-    refused(&b, ERR_INPUT, "metadata", "NUL");
+    refused(&b, ERR_INPUT, "metadata pair 0", "NUL");
     put_header(&b, 3, 0, 2);
     put_kv_u32(&b, "twice", 1);
     put_kv_u32(&b, "twice", 1);
@@ -307,6 +307,13 @@ static void tensors(void **state) {
     gguf_close(g);
     b.n--;
     refused(&b, ERR_INPUT, "second", "beyond the end");
+    put_header(&b, 3, 1, 0);
+    put_tensor(&b, "t", 3, 0, DTYPE_F32, 0);
+    refused(&b, ERR_INPUT, "tensor data", "general.alignment");
+    put_header(&b, 3, 2, 0);
+    put_tensor(&b, "t", 3, 0, DTYPE_F32, 0);
+    put_zeros(&b, 64);
+    refused(&b, ERR_INPUT, "tensor 1, after 0 pairs", "empty");
 }
 
 /* One tensor of the given shape, type and place in a file with 64 bytes of data. */

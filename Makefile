@@ -97,7 +97,12 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libmoat.a $(DEPS_OB
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $< tests/fuzz/replay.c -o $@ $(BUILD)/libmoat.a $(LIBS)
 
-units: $(TESTS) $(FUZZ_REPLAY)
+# The server with a scripted engine in place of the real one, for tests/serve.
+$(BUILD)/fake/moat: tests/serve/fake_engine.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Wno-conversion -MMD -MP $< -o $@ $(BUILD)/libmoat.a $(LIBS)
+
+units: $(TESTS) $(FUZZ_REPLAY) $(BUILD)/fake/moat
 test: setup-test
 	@$(MAKE) --no-print-directory all units
 	@BUILD=$(BUILD) CC="$(CC)" tools/test.sh
@@ -126,4 +131,4 @@ install: all
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(TESTS:=.d) $(FUZZ_REPLAY:=.d)
+-include $(OBJ:.o=.d) $(BUILD)/fake/moat.d $(TESTS:=.d) $(FUZZ_REPLAY:=.d)

@@ -22,11 +22,17 @@ static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
 static const struct opt *const show_opts[] = {opts_common, opts_json, opts_show, NULL};
 static const struct opt *const plain_opts[] = {opts_common, NULL};
 static const struct opt *const help_opts[] = {opts_common, opts_help_only, NULL};
+static const struct opt *const serve_opts[] = {opts_common, opts_serve, opts_compute, NULL};
+
+static const char serve_text[] =
+    "Each model has its own engine process. Without MODEL the store's default model is served. One line on stdout says where, once\n"
+    "every model answers. SIGTERM or Ctrl-C lets answers under way end and leaves; a second one leaves at once.";
 
 const struct cmd cmds[] = {
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
     {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
     {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
+    {"serve", "[MODEL...]", "Serve models behind OpenAI's API", serve_text, serve_opts, 0, 16, cmd_serve, false},
     {.name = NULL},
 };

@@ -8,4 +8,5 @@ int cmd_import(struct cmd_args *a, struct err *e);
 int cmd_list(struct cmd_args *a, struct err *e);
 int cmd_rm(struct cmd_args *a, struct err *e);
 int cmd_run(struct cmd_args *a, struct err *e);
+int cmd_serve(struct cmd_args *a, struct err *e);
 int cmd_show(struct cmd_args *a, struct err *e);

@@ -71,7 +71,7 @@ void opts_defaults(struct cmd_opts *o) {
         .typical = 1,
         .repetition_penalty = 1,
         .host = "127.0.0.1",
-        .port = 8080,
+        .port = 8080, .parallel = 32, .queue = 256,
         .unknown_fields = "refuse",
         .kv = "f16",
         .p = 512,

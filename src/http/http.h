@@ -14,7 +14,12 @@
 
 #include "../base/base.h"
 
-enum { HTTP_FIELDS_MAX = 100, HTTP_HEAD_BYTES_MAX = 16 * 1024, HTTP_AHEAD_BYTES_MAX = 64 * 1024, HTTP_UNSENT_BYTES_MAX = 16 << 20 };
+enum {
+    HTTP_FIELDS_MAX = 100,
+    HTTP_HEAD_BYTES_MAX = 16 * 1024,
+    HTTP_AHEAD_BYTES_MAX = 64 * 1024,
+    HTTP_UNSENT_BYTES_MAX = 16 << 20
+};
 
 /* ---- a request ------------------------------------------------------------------------------------------------ */
 
@@ -27,7 +32,7 @@ struct http_req {
     struct http_field fields[HTTP_FIELDS_MAX];
     unsigned n_fields;
     bool http_1_0, keep_alive, expects_continue;
-    char remote[64];                /* the peer's address as text */
+    char remote[64]; /* the peer's address as text */
 };
 /* The value of the first field of that name (case does not matter), or the empty string. */
 struct str http_req_field(const struct http_req *req, const char *name);
@@ -39,18 +44,18 @@ bool http_unescape(struct buf *out, struct str s) MUST_USE;
 enum http_parsed {
     HTTP_WANTS_MORE, /* all bytes taken, the request is not complete */
     HTTP_WANTS_BODY, /* the head is complete and a body follows; call again with the rest */
-    HTTP_COMPLETE, /* the request is complete; bytes after it were not taken */
-    HTTP_REFUSED,  /* status and why say what is wrong; the connection cannot go on */
+    HTTP_COMPLETE,   /* the request is complete; bytes after it were not taken */
+    HTTP_REFUSED,    /* status and why say what is wrong; the connection cannot go on */
 };
 struct http_parser;
 struct http_parser *http_parser_new(size_t body_bytes_max); /* NULL: out of memory */
 void http_parser_free(struct http_parser *p);               /* with its request */
 /* Reads from `in` and stores how many bytes it took. */
 enum http_parsed http_parse(struct http_parser *p, struct str in, size_t *taken);
-struct http_req *http_parser_req(struct http_parser *p);    /* complete after HTTP_COMPLETE (head: HTTP_WANTS_BODY) */
-bool http_parser_idle(const struct http_parser *p);         /* no byte of a request has come yet */
-bool http_parser_in_body(const struct http_parser *p);      /* the head is complete */
-size_t http_parser_body_bytes(const struct http_parser *p); /* of the body, so far */
+struct http_req *http_parser_req(struct http_parser *p);               /* complete after HTTP_COMPLETE (head: HTTP_WANTS_BODY) */
+bool http_parser_idle(const struct http_parser *p);                    /* no byte of a request has come yet */
+bool http_parser_in_body(const struct http_parser *p);                 /* the head is complete */
+size_t http_parser_body_bytes(const struct http_parser *p);            /* of the body, so far */
 int http_parser_status(const struct http_parser *p, const char **why); /* after HTTP_REFUSED: 400, 413, 414, 417, 431, 501, 505 */
 
 /* ---- the server ----------------------------------------------------------------------------------------------------- */
@@ -58,11 +63,11 @@ int http_parser_status(const struct http_parser *p, const char **why); /* after 
 struct http_res;
 struct http_opts {
     struct uv_loop_s *loop;
-    const char *host;               /* an address, or a name that is looked up once */
-    unsigned port;                  /* 0: a free one */
-    size_t body_bytes_max;          /* 0: 8 MiB */
-    size_t bodies_bytes_max;        /* bodies of all connections together, then 503; 0: 256 MiB */
-    unsigned conns_max;             /* 0: 10,000; beyond it a connection gets 503 */
+    const char *host;        /* an address, or a name that is looked up once */
+    unsigned port;           /* 0: a free one */
+    size_t body_bytes_max;   /* 0: 8 MiB */
+    size_t bodies_bytes_max; /* bodies of all connections together, then 503; 0: 256 MiB */
+    unsigned conns_max;      /* 0: 10,000; beyond it a connection gets 503 */
     /* Timeouts in ms; 0 takes the default. head: a whole head, from its first byte (10 s); body: between two reads (30 s);
      * idle: between requests (75 s); write: no byte could be sent (30 s). */
     unsigned head_ms, body_ms, idle_ms, write_ms;

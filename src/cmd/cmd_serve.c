@@ -1,0 +1,76 @@
+/* moat serve: models behind OpenAI's API. */
+#include "cmds.h"
+
+#include "../serve/serve.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct serving {
+    struct cmd_model models[SERVE_MODELS_MAX];
+    struct serve_model serves[SERVE_MODELS_MAX];
+    unsigned n;
+};
+
+static void announce(void *ctx, const char *url) {
+    const struct serving *s = ctx;
+    fputs("moat: serving ", stdout);
+    for (unsigned i = 0; i < s->n; i++)
+        printf("%s%s", i ? ", " : "", s->serves[i].open.name);
+    printf(" on %s\n", url);
+    fflush(stdout);
+}
+
+static int add_model(struct serving *s, const char *model, const struct cmd_opts *o, struct err *e) {
+    if (s->n == SERVE_MODELS_MAX)
+        return err_set(e, ERR_USAGE, "MODEL", "more than %d models", SERVE_MODELS_MAX);
+    struct cmd_model *m = &s->models[s->n];
+    struct serve_model *to = &s->serves[s->n];
+    int r = cmd_model_open(model, m, e);
+    if (r < 0)
+        return r;
+    s->n++;
+    to->fd = m->fd;
+    to->open = (struct wire_open){
+        .ctx = (uint32_t)o->ctx,
+        .parallel = (uint32_t)o->parallel,
+        .queue = (uint32_t)o->queue,
+        .threads = (uint32_t)o->threads,
+        .chunk = (uint32_t)o->chunk,
+        .kv_memory = o->kv_memory,
+        .kv_type = cmd_kv_type(o->kv),
+    };
+    snprintf(to->open.name, sizeof to->open.name, "%s", o->name ? o->name : m->name);
+    memcpy(to->open.path, m->path, sizeof to->open.path);
+    snprintf(to->open.isa, sizeof to->open.isa, "%s", o->isa ? o->isa : getenv("MOAT_ISA") ? getenv("MOAT_ISA") : "");
+    if (m->from_store)
+        digest_hex(&m->weights, to->open.digest);
+    for (unsigned i = 0; i + 1 < s->n; i++)
+        if (strcmp(s->serves[i].open.name, to->open.name) == 0)
+            return err_set(e, ERR_USAGE, to->open.name, "two models have this name; serve one of them under another file name");
+    return 0;
+}
+
+int cmd_serve(struct cmd_args *a, struct err *e) {
+    struct serving s = {0};
+    const struct cmd_opts *o = &a->opts;
+    int r = o->name && a->n_args > 1 ? err_set(e, ERR_USAGE, "name", "is for one model; there are %d", a->n_args) : 0;
+    for (int i = 0; r == 0 && i < (a->n_args ? a->n_args : 1); i++)
+        r = add_model(&s, a->n_args ? a->args[i] : NULL, o, e);
+    struct serve_opts opts = {
+        .models = s.serves,
+        .n_models = s.n,
+        .host = o->host,
+        .port = (unsigned)o->port,
+        .keys = o->api_key.items,
+        .n_keys = o->api_key.n,
+        .warn_unknown = strcmp(o->unknown_fields, "warn") == 0,
+        .announce = announce,
+        .ctx = &s,
+    };
+    if (r == 0)
+        r = serve_run(&opts, e);
+    for (unsigned i = 0; i < s.n; i++)
+        cmd_model_close(&s.models[i]);
+    return r;
+}

@@ -105,6 +105,10 @@ void cmd_model_close(struct cmd_model *m);
  * appends to out is written as one line. An error of a line becomes {"error": "..."} in its place and the next line follows. */
 int cmd_lines(int (*each)(void *ctx, uint64_t i, struct str line, struct buf *out, struct err *e), void *ctx,
               struct err *e) MUST_USE;
+/* The halves of cmd_lines, where answers wait for all lines: reading stops at the first error of `each`; printing writes out,
+ * or the error in its place. */
+int cmd_lines_read(int (*each)(void *ctx, uint64_t i, struct str line, struct err *e), void *ctx, struct err *e) MUST_USE;
+void cmd_line_print(struct buf *out, const struct err *e);
 
 /* A float32 array as a file of NumPy (format 1.0), written while it is computed: its shape is known, its values follow in
  * any portions until `left` is 0. fd and path (for messages) are borrowed: a sandboxed command opens its files before. */

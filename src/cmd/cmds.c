@@ -18,6 +18,17 @@ static const struct opt opts_show[] = {
     {.name = NULL},
 };
 
+static const struct opt opts_logits[] = {
+    {"out", 'o', OPT_TEXT, "DIR", "also write the logits as DIR/0.npy, 1.npy, ... (float32 [rows][vocab])",
+     offsetof(struct cmd_opts, out), 0, 0},
+    {"last", 0, OPT_COUNT, "N", "only the logits of the last N positions of each line", offsetof(struct cmd_opts, last), 1,
+     4294967295.0},
+    {"together", 0, OPT_FLAG, NULL, "compute all lines as one batch, rows interleaved", offsetof(struct cmd_opts, together), 0,
+     0},
+    {.name = NULL},
+};
+
+static const struct opt *const logits_opts[] = {opts_common, opts_compute, opts_lines, opts_logits, NULL};
 static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
 static const struct opt *const show_opts[] = {opts_common, opts_json, opts_show, NULL};
 static const struct opt *const plain_opts[] = {opts_common, NULL};
@@ -31,6 +42,7 @@ static const char serve_text[] =
 const struct cmd cmds[] = {
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
+    {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},
     {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
     {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
     {"serve", "[MODEL...]", "Serve models behind OpenAI's API", serve_text, serve_opts, 0, 16, cmd_serve, false},

@@ -26,7 +26,7 @@ uint32_t cmd_kv_type(const char *kv) {
     return strcmp(kv, "f32") == 0 ? DTYPE_F32 : strcmp(kv, "q8") == 0 ? DTYPE_Q8_0 : DTYPE_F16;
 }
 
-static void emit(struct buf *out, const struct err *e) {
+void cmd_line_print(struct buf *out, const struct err *e) {
     if (e->code) {
         out->n = 0;
         out->failed = false;
@@ -41,27 +41,39 @@ static void emit(struct buf *out, const struct err *e) {
     fflush(stdout);
 }
 
-int cmd_lines(int (*each)(void *ctx, uint64_t i, struct str line, struct buf *out, struct err *e), void *ctx, struct err *e) {
+int cmd_lines_read(int (*each)(void *ctx, uint64_t i, struct str line, struct err *e), void *ctx, struct err *e) {
     char *line = NULL;
     size_t cap = 0;
     ssize_t n;
     int r = 0;
-    for (uint64_t i = 0; r == 0 && (n = getdelim(&line, &cap, '\n', stdin)) > 0; i++) {
-        struct str text = {line, (size_t)n - (line[n - 1] == '\n')};
-        struct buf out = {0};
-        struct err bad = {0};
-        int code =
-            text.n > LINE_MAX_BYTES ? err_set(&bad, ERR_LIMIT, "line", "is longer than 64 MiB") : each(ctx, i, text, &out, &bad);
-        if (code < 0 && !bad.code)
-            err_set(&bad, code, "", "failed");
-        if (out.failed)
-            err_set(&bad, ERR_MEMORY, "result", "is larger than memory allows");
-        if (bad.code == ERR_ENV || bad.code == ERR_STOPPED) /* not the line's fault: a full disk, an interrupt */
-            r = err_set(e, bad.code, bad.where, "%s", bad.msg);
-        else
-            emit(&out, &bad);
-        buf_free(&out);
-    }
+    for (uint64_t i = 0; r == 0 && (n = getdelim(&line, &cap, '\n', stdin)) > 0; i++)
+        r = each(ctx, i, (struct str){line, (size_t)n - (line[n - 1] == '\n')}, e);
     free(line);
     return r;
+}
+
+struct answering {
+    int (*each)(void *ctx, uint64_t i, struct str line, struct buf *out, struct err *e);
+    void *ctx;
+};
+
+static int answer(void *ctx, uint64_t i, struct str line, struct err *e) {
+    struct answering *a = ctx;
+    struct buf out = {0};
+    struct err bad = {0};
+    int code = line.n > LINE_MAX_BYTES ? err_set(&bad, ERR_LIMIT, "line", "is longer than 64 MiB") : a->each(a->ctx, i, line, &out, &bad);
+    if (code < 0 && !bad.code)
+        err_set(&bad, code, "", "failed");
+    if (out.failed)
+        err_set(&bad, ERR_MEMORY, "result", "is larger than memory allows");
+    if (bad.code == ERR_ENV || bad.code == ERR_STOPPED) /* not the line's fault: a full disk, an interrupt */
+        err_set(e, bad.code, bad.where, "%s", bad.msg);
+    else
+        cmd_line_print(&out, &bad);
+    buf_free(&out);
+    return e->code;
+}
+
+int cmd_lines(int (*each)(void *ctx, uint64_t i, struct str line, struct buf *out, struct err *e), void *ctx, struct err *e) {
+    return cmd_lines_read(answer, &(struct answering){each, ctx}, e);
 }

@@ -28,15 +28,15 @@ int model_check(const struct gguf *g, struct err *e) MUST_USE;
 
 struct model_opts {
     const struct kern *kern;
-    struct pool *pool;      /* borrowed */
-    uint32_t ctx;           /* served context; 0: the model's own */
-    enum dtype kv_type;     /* DTYPE_F16 (0 means it), DTYPE_F32 */
-    uint32_t rows_max;      /* most rows of one model_forward; 0: 512 */
+    struct pool *pool;  /* borrowed */
+    uint32_t ctx;       /* served context, at most 2^20; 0: the model's own */
+    enum dtype kv_type; /* numerics 7: DTYPE_F16, DTYPE_Q8_0 (q8), DTYPE_F32 (which is 0: say what you mean) */
+    uint32_t rows_max;  /* most rows of one model_forward; 0: 512 */
 };
 struct model_info {
-    const char *family;     /* the row of families[] */
-    struct str arch, name;  /* general.architecture, general.name; borrowed from g */
-    uint32_t n_vocab;       /* rows of the output matrix */
+    const char *family;    /* the row of families[] */
+    struct str arch, name; /* general.architecture, general.name; borrowed from g */
+    uint32_t n_vocab;      /* rows of the output matrix */
     uint32_t n_layers, n_embd, n_heads, n_kv_heads, n_ctx_train, ctx;
     uint64_t n_params, weight_bytes;
     uint64_t kv_bytes_per_page, state_bytes_per_seq;
@@ -68,7 +68,7 @@ enum { MODEL_NO_ADAPTER = 0, MODEL_NO_STEER = 0 };
 struct row {
     uint32_t seq, pos, token; /* pos continues kv_length(seq), or what earlier rows of this batch added */
     bool want_logits;
-    uint16_t adapter, steer;  /* 0: none */
+    uint16_t adapter, steer; /* 0: none */
 };
 /* Computes rows and appends their keys and values. logits: [rows with want_logits, in order][n_vocab]. faults[i] (n_rows of
  * them, zeroed by the caller) is set to the layer + 1 at which row i met a value that is not finite; other rows keep their

@@ -1,0 +1,190 @@
+/* forward: one batch of rows through a family. Owns the buffers of a pass, the order of its rows, and the loop that runs
+ * queued row ops. The layout of a batch never moves a bit: each row's values depend on its own row and its sequence's pages. */
+#include "pass.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- buffers ------------------------------------------------------------------------------------------------------------- */
+
+static void *take(uint8_t *base, size_t *at, size_t bytes) {
+    void *p = base ? base + *at : NULL;
+    *at += (bytes + KERN_ALIGN - 1) / KERN_ALIGN * KERN_ALIGN;
+    return p;
+}
+
+/* Attention items before a step's attention is split further: enough for the threads to share evenly. */
+static uint32_t pairs_shared(const struct model *m) {
+    return 4 * pool_threads(m->pool);
+}
+
+/* With base NULL only counts. */
+static size_t lay_out(struct model *m, uint8_t *base) {
+    struct pass *p = &m->pass;
+    size_t at = 0, rows = m->rows_max;
+    uint32_t rows32 = m->rows_max;
+    for (int s = 0; s < SLOTS; s++)
+        p->slot[s] = take(base, &at, rows * m->width[s] * sizeof(float));
+    for (int kind = 0; kind < 2; kind++) {
+        p->acts[kind] = (struct kern_acts){.kind = (enum kern_acts_kind)kind};
+        p->acts[kind].data = take(base, &at, kern_acts_bytes((enum kern_acts_kind)kind, rows32, m->acts_k));
+    }
+    p->rows = take(base, &at, rows * sizeof *p->rows);
+    p->origin = take(base, &at, rows * sizeof *p->origin);
+    p->keys = take(base, &at, rows * sizeof *p->keys);
+    p->output_row = take(base, &at, rows * sizeof *p->output_row);
+    p->bad = take(base, &at, rows);
+    p->jobs = take(base, &at, rows * sizeof *p->jobs);
+    p->n_parts = pairs_shared(m);
+    p->parts = take(base, &at, (size_t)p->n_parts * m->splits_max * m->part_bytes);
+    return at;
+}
+
+int pass_new(struct model *m, struct err *e) {
+    m->pass = (struct pass){.m = m};
+    int r = mem_new(lay_out(m, NULL), &m->scratch, e);
+    if (r == 0)
+        lay_out(m, m->scratch.p);
+    return r;
+}
+
+/* ---- what families see ----------------------------------------------------------------------------------------------------- */
+
+const void *pass_own(const struct pass *p) {
+    return p->m->own;
+}
+
+const struct hparams *pass_hparams(const struct pass *p) {
+    return &p->m->hp;
+}
+
+void pass_layer(struct pass *p, uint32_t layer) {
+    p->layer = layer;
+}
+
+/* ---- row ops ----------------------------------------------------------------------------------------------------------------- */
+
+struct row_op *pass_queue(struct pass *p, void (*run)(struct pass *p, const struct row_op *op, uint32_t row)) {
+    ASSERT(p->n_ops < ROW_OPS_MAX);
+    struct row_op *op = &p->ops[p->n_ops++];
+    *op = (struct row_op){.run = run};
+    return op;
+}
+
+void pass_note_fault(struct pass *p, uint32_t row) {
+    uint16_t *fault = &p->faults[p->origin[row]];
+    if (*fault == 0)
+        *fault = (uint16_t)(p->layer + 1);
+}
+
+struct flush_loop {
+    struct pass *p;
+    enum slot from;
+    unsigned kinds;
+};
+
+static void fill_acts(struct pass *p, enum kern_acts_kind kind, enum slot from, uint32_t first, uint32_t end) {
+    memset(p->bad + first, 0, end - first);
+    p->m->kern->acts_fill(&p->acts[kind], pass_at(p, from, 0), p->m->width[from], first, end, p->bad);
+    for (uint32_t row = first; row < end; row++)
+        if (p->bad[row])
+            pass_note_fault(p, row);
+}
+
+static void flush_panel(void *ctx, uint32_t item, unsigned thread) {
+    const struct flush_loop *loop = ctx;
+    struct pass *p = loop->p;
+    uint32_t first = item * KERN_PANEL, end = first + KERN_PANEL < p->n_rows ? first + KERN_PANEL : p->n_rows;
+    (void)thread;
+    kern_fp_assert();
+    for (uint32_t i = 0; i < p->n_ops; i++)
+        for (uint32_t row = first; row < end; row++)
+            p->ops[i].run(p, &p->ops[i], row);
+    for (int kind = 0; kind < 2; kind++)
+        if (loop->kinds & 1u << kind)
+            fill_acts(p, (enum kern_acts_kind)kind, loop->from, first, end);
+}
+
+void pass_flush(struct pass *p, enum slot from, uint32_t k, unsigned kinds) {
+    for (int kind = 0; kind < 2; kind++) {
+        p->acts[kind].rows = p->n_rows;
+        p->acts[kind].k = k;
+    }
+    struct flush_loop loop = {p, from, kinds};
+    pool_for(p->m->pool, (p->n_rows + KERN_PANEL - 1) / KERN_PANEL, flush_panel, &loop);
+    p->n_ops = 0;
+}
+
+/* ---- a batch -------------------------------------------------------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Rows of a sequence side by side in the order given, so that attention can take them together. */
+static void sort_rows(struct pass *p, const struct row *rows, uint32_t n_rows) {
+    bool sorted = true;
+    for (uint32_t i = 0; i < n_rows; i++) {
+        p->keys[i] = (uint64_t)rows[i].seq << 32 | i;
+        sorted = sorted && (i == 0 || p->keys[i - 1] < p->keys[i]);
+    }
+    if (!sorted)
+        qsort(p->keys, n_rows, sizeof *p->keys, ascending);
+    for (uint32_t i = 0; i < n_rows; i++) {
+        p->origin[i] = (uint32_t)p->keys[i];
+        p->rows[i] = rows[p->origin[i]];
+    }
+}
+
+/* Which place among the logits each wanted row has: the caller's order, whatever the order here. */
+static void number_outputs(struct pass *p, const struct row *rows, uint32_t n_rows) {
+    uint32_t n = 0, at = 0;
+    for (uint32_t i = 0; i < n_rows; i++) {
+        p->keys[i] = n; /* the keys have done their work */
+        n += rows[i].want_logits;
+    }
+    for (uint32_t i = 0; i < n_rows; i++)
+        if (p->rows[i].want_logits)
+            p->output_row[p->keys[p->origin[i]]] = at++; /* op_wanted will move row i to `at` */
+    p->n_wanted = n;
+}
+
+/* Consecutive rows of a sequence become jobs of attention, at most ATTN_ROWS each. */
+static void find_jobs(struct pass *p) {
+    p->n_jobs = 0;
+    for (uint32_t i = 0; i < p->n_rows; i++) {
+        const struct row *row = &p->rows[i];
+        struct attn_job *job = p->n_jobs ? &p->jobs[p->n_jobs - 1] : NULL;
+        bool goes_on = job && i > 0 && row[-1].seq == row->seq;
+        ASSERT(row->pos == (goes_on ? row[-1].pos + 1 : kv_length(p->kv, row->seq)));
+        ASSERT(row->pos < p->m->info.ctx && row->token < p->m->hp.n_vocab);
+        ASSERT(row->adapter == MODEL_NO_ADAPTER && row->steer == MODEL_NO_STEER);
+        if (!goes_on || job->n_rows == ATTN_ROWS)
+            p->jobs[p->n_jobs++] = (struct attn_job){.row = i, .n_rows = 1};
+        else
+            job->n_rows++;
+    }
+}
+
+void model_forward(struct model *m, struct kv *kv, const struct row *rows, uint32_t n_rows, float *logits, uint16_t *faults) {
+    struct pass *p = &m->pass;
+    ASSERT(n_rows <= m->rows_max);
+    p->kv = kv;
+    p->n_rows = n_rows;
+    p->n_ops = 0;
+    p->layer = 0;
+    p->kept_wanted = false;
+    p->logits = logits;
+    p->faults = faults;
+    if (n_rows == 0)
+        return;
+    sort_rows(p, rows, n_rows);
+    number_outputs(p, rows, n_rows);
+    find_jobs(p);
+    m->family->forward(p);
+    ASSERT(p->kept_wanted && p->n_ops == 0);
+    for (uint32_t i = 0; i < n_rows; i++)
+        if (kv_length(kv, rows[i].seq) <= rows[i].pos)
+            kv_advance(kv, rows[i].seq, rows[i].pos + 1);
+}

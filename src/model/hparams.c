@@ -1,0 +1,206 @@
+/* hparams: the numbers of a model file that nearly all families share, each checked against its bounds and against the others
+ * before a tensor is looked at (rules 6 and 7 of the format page). Every error names the key. */
+#include "pass.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Bounds far above any model; they keep every product of sizes below 2^63. */
+enum { EMBD_MAX = 1 << 20, FF_MAX = 1 << 24, HEADS_MAX = 1 << 16, HEAD_DIM_MAX = 1 << 14, CTX_MAX = 1 << 28 };
+
+struct key {
+    char z[160];
+};
+
+static struct key key_of(const struct loader *l, const char *name) {
+    struct key k;
+    snprintf(k.z, sizeof k.z, "%.*s.%s", (int)(l->arch.n < 64 ? l->arch.n : 64), l->arch.p, name);
+    return k;
+}
+
+static bool failed(const struct loader *l) {
+    return l->e->code != 0;
+}
+
+static bool has_key(const struct loader *l, const char *name) {
+    return gguf_find(l->g, key_of(l, name).z) != NULL;
+}
+
+uint32_t load_u32(struct loader *l, const char *key, uint32_t absent) {
+    uint32_t v = absent;
+    if (failed(l) || gguf_u32_or(l->g, key_of(l, key).z, absent, &v, l->e) < 0)
+        return absent;
+    return v;
+}
+
+float load_f32(struct loader *l, const char *key, float absent) {
+    float v = absent;
+    if (failed(l) || gguf_f32_or(l->g, key_of(l, key).z, absent, &v, l->e) < 0)
+        return absent;
+    if (!isfinite(v))
+        err_set(l->e, ERR_INPUT, key_of(l, key).z, "is not a finite number");
+    return v;
+}
+
+static void check_range(struct loader *l, const char *key, uint64_t v, uint64_t min, uint64_t max) {
+    if (v < min || v > max)
+        err_set(l->e, ERR_INPUT, key_of(l, key).z, "is %llu; it must be from %llu to %llu", (unsigned long long)v,
+                (unsigned long long)min, (unsigned long long)max);
+}
+
+static uint32_t need_u32(struct loader *l, const char *key, uint32_t min, uint32_t max) {
+    uint32_t v = 0;
+    if (failed(l) || gguf_u32(l->g, key_of(l, key).z, &v, l->e) < 0)
+        return 0;
+    check_range(l, key, v, min, max);
+    return v;
+}
+
+static uint32_t may_u32(struct loader *l, const char *key, uint32_t absent, uint32_t min, uint32_t max) {
+    return has_key(l, key) ? need_u32(l, key, min, max) : absent;
+}
+
+static float positive(struct loader *l, const char *key, float absent) {
+    float v = load_f32(l, key, absent);
+    if (!failed(l) && !(v > 0))
+        err_set(l->e, ERR_INPUT, key_of(l, key).z, "is %g; it must be above 0", (double)v);
+    return v;
+}
+
+/* out[n_layers] of an integer or an array of one integer per layer. */
+static void need_layers(struct loader *l, const char *key, uint32_t max, uint32_t *out) {
+    if (failed(l) || gguf_u32_layers(l->g, key_of(l, key).z, l->hp.n_layers, out, l->e) < 0)
+        return;
+    for (uint32_t i = 0; i < l->hp.n_layers; i++)
+        check_range(l, key, out[i], 1, max);
+}
+
+static void read_layer_shapes(struct loader *l) {
+    uint32_t n = l->hp.n_layers;
+    struct layer_shape *shapes = load_array(l, n, sizeof *shapes);
+    uint32_t *heads = load_array(l, n, sizeof *heads), *kv = load_array(l, n, sizeof *kv), *ff = load_array(l, n, sizeof *ff);
+    if (failed(l))
+        return;
+    need_layers(l, "attention.head_count", HEADS_MAX, heads);
+    memcpy(kv, heads, n * sizeof *kv);
+    if (has_key(l, "attention.head_count_kv"))
+        need_layers(l, "attention.head_count_kv", HEADS_MAX, kv);
+    need_layers(l, "feed_forward_length", FF_MAX, ff);
+    for (uint32_t i = 0; i < n && !failed(l); i++) {
+        if (heads[i] % kv[i] != 0)
+            err_set(l->e, ERR_INPUT, key_of(l, "attention.head_count_kv").z,
+                    "is %u, which does not divide the %u heads of layer %u", kv[i], heads[i], i);
+        shapes[i] = (struct layer_shape){heads[i], kv[i], ff[i]};
+    }
+    l->hp.layers = shapes;
+}
+
+static void read_head_dims(struct loader *l) {
+    struct hparams *hp = &l->hp;
+    if (failed(l))
+        return;
+    uint32_t heads = hp->layers[0].n_heads;
+    if (!has_key(l, "attention.key_length") && hp->n_embd % heads != 0)
+        err_set(l->e, ERR_INPUT, key_of(l, "attention.head_count").z, "is %u, which does not divide the embedding_length %u",
+                heads, hp->n_embd);
+    hp->d_k = may_u32(l, "attention.key_length", hp->n_embd / heads, 1, HEAD_DIM_MAX);
+    hp->d_v = may_u32(l, "attention.value_length", hp->d_k, 1, HEAD_DIM_MAX);
+    hp->n_rot = may_u32(l, "rope.dimension_count", hp->d_k, 2, hp->d_k);
+    if (!failed(l) && hp->n_rot % 2 != 0)
+        err_set(l->e, ERR_INPUT, key_of(l, "rope.dimension_count").z, "is %u; rotated dimensions come in pairs", hp->n_rot);
+}
+
+/* The attention factor of YaRN: 0.1 ln(factor) + 1, times what the file says (arXiv 2309.00071, section 3.4). */
+static void read_yarn(struct loader *l, struct kern_rope_spec *r) {
+    r->scaling = KERN_ROPE_YARN;
+    r->original_ctx = positive(l, "rope.scaling.original_context_length", (float)l->hp.n_ctx_train);
+    r->beta_fast = positive(l, "rope.scaling.yarn_beta_fast", 32);
+    r->beta_slow = positive(l, "rope.scaling.yarn_beta_slow", 1);
+    r->ext_factor = load_f32(l, "rope.scaling.yarn_ext_factor", 1);
+    r->yarn_truncate = true;
+    float by_file = positive(l, "rope.scaling.attn_factor", 1);
+    if (!failed(l))
+        r->attn_factor = (float)((double)by_file * (r->factor > 1 ? 0.1 * kern_log((double)r->factor) + 1 : 1));
+}
+
+static void read_rope(struct loader *l) {
+    struct kern_rope_spec *r = &l->hp.rope;
+    struct str type = {0};
+    *r = (struct kern_rope_spec){.n_dims = l->hp.n_rot, .base = positive(l, "rope.freq_base", 10000), .factor = 1};
+    if (failed(l) || gguf_str_or(l->g, key_of(l, "rope.scaling.type").z, STR("none"), &type, l->e) < 0)
+        return;
+    r->factor = positive(l, "rope.scaling.factor", 1);
+    if (str_is(type, "linear"))
+        r->scaling = KERN_ROPE_LINEAR;
+    else if (str_is(type, "yarn"))
+        read_yarn(l, r);
+    else if (!str_is(type, "none"))
+        err_set(l->e, ERR_INPUT, key_of(l, "rope.scaling.type").z, "is '%.*s'; this family knows none, linear and yarn",
+                (int)(type.n < 64 ? type.n : 64), type.p);
+}
+
+/* Rows of the embedding, tokens of the tokenizer and vocab_size are one number. */
+static void read_vocab(struct loader *l) {
+    const struct gguf_tensor *embd = gguf_tensor(l->g, "token_embd.weight");
+    if (!embd) {
+        err_set(l->e, ERR_INPUT, "token_embd.weight", "is missing");
+        return;
+    }
+    if (embd->n_dims != 2 || embd->dims[1] > UINT32_MAX / 2)
+        err_set(l->e, ERR_INPUT, "token_embd.weight", "is no matrix of one row per token");
+    l->hp.n_vocab = (uint32_t)embd->dims[1];
+    const struct gguf_kv *tokens = gguf_find(l->g, "tokenizer.ggml.tokens");
+    uint32_t said = load_u32(l, "vocab_size", l->hp.n_vocab);
+    uint64_t n_tokens = tokens && tokens->type == GGUF_ARR ? tokens->n_items : said;
+    if (said != n_tokens)
+        err_set(l->e, ERR_INPUT, key_of(l, "vocab_size").z, "is %u, but tokenizer.ggml.tokens has %llu", said,
+                (unsigned long long)n_tokens);
+    if (n_tokens != l->hp.n_vocab)
+        err_set(l->e, ERR_INPUT, "token_embd.weight", "has %u rows for %llu tokens", l->hp.n_vocab, (unsigned long long)n_tokens);
+}
+
+static void check_whole(struct loader *l) {
+    uint32_t parts = 1;
+    if (gguf_u32_or(l->g, "split.count", 1, &parts, l->e) == 0 && parts > 1)
+        err_set(l->e, ERR_INPUT, "split.count", "is %u: this is one part of a split model; join the parts first", parts);
+}
+
+static void set_widths(struct loader *l) {
+    const struct hparams *hp = &l->hp;
+    load_width(l, SLOT_X, hp->n_embd);
+    load_width(l, SLOT_H, hp->n_embd);
+    load_width(l, SLOT_Y, hp->n_embd);
+    load_width(l, SLOT_ROPE, hp->n_rot);
+    for (uint32_t i = 0; i < hp->n_layers; i++) {
+        const struct layer_shape *s = &hp->layers[i];
+        load_width(l, SLOT_Q, (uint64_t)s->n_heads * hp->d_k);
+        load_width(l, SLOT_K, (uint64_t)s->n_kv_heads * hp->d_k);
+        load_width(l, SLOT_V, (uint64_t)s->n_kv_heads * hp->d_v);
+        load_width(l, SLOT_O, (uint64_t)s->n_heads * hp->d_v);
+        load_width(l, SLOT_GATE, s->n_ff);
+        load_width(l, SLOT_UP, s->n_ff);
+    }
+}
+
+const struct hparams *load_hparams(struct loader *l, const char *eps_key) {
+    struct hparams *hp = &l->hp;
+    check_whole(l);
+    /* A layer has several tensors, so their number bounds the layers before anything is allocated for them. */
+    uint64_t n_tensors = gguf_n_tensors(l->g);
+    hp->n_layers = need_u32(l, "block_count", 1, n_tensors < UINT32_MAX ? (uint32_t)n_tensors : UINT32_MAX);
+    hp->n_ctx_train = need_u32(l, "context_length", 1, CTX_MAX);
+    hp->n_embd = need_u32(l, "embedding_length", 1, EMBD_MAX);
+    hp->window = may_u32(l, "attention.sliding_window", 0, 0, CTX_MAX);
+    if (!failed(l) && !has_key(l, eps_key))
+        err_set(l->e, ERR_INPUT, key_of(l, eps_key).z, "is missing");
+    hp->eps = positive(l, eps_key, 1);
+    if (!failed(l))
+        read_layer_shapes(l);
+    read_head_dims(l);
+    read_rope(l);
+    if (!failed(l))
+        read_vocab(l);
+    if (!failed(l))
+        set_widths(l);
+    return hp;
+}

@@ -1,0 +1,109 @@
+/* pass: what the ops, the loader and forward.c share below families. Families include ops.h only. */
+#pragma once
+
+#include "ops.h"
+
+/* ---- memory ------------------------------------------------------------------------------------------------------------- */
+
+/* Zeroed pages aligned to 2 MiB, huge where the kernel can; touched when used. */
+struct mem {
+    uint8_t *p;
+    size_t n;
+    void *map;
+    size_t map_bytes;
+};
+int mem_new(size_t bytes, struct mem *out, struct err *e) MUST_USE;
+void mem_free(struct mem *m);
+
+/* ---- loading ------------------------------------------------------------------------------------------------------------ */
+
+/* A matrix that will be packed; where its bytes go is known when all are known. */
+struct weight {
+    struct kern_packed *w;
+    const struct gguf_tensor *tensor;
+    uint64_t at;
+};
+struct loader {
+    const struct gguf *g;
+    struct model *m;
+    struct err *e;
+    struct str arch;
+    bool *used; /* [gguf_n_tensors]: some load_* asked for it */
+    struct weight *weights;
+    uint32_t n_weights; /* at most gguf_n_tensors */
+    struct hparams hp;
+};
+/* After family->load: every tensor was asked for, or stands in ignored[]. */
+int load_check_all_used(const struct loader *l, const struct family *family, struct err *e) MUST_USE;
+/* Packs all matrices in parallel, largest first. */
+int load_pack(struct loader *l, struct mem *out, struct err *e) MUST_USE;
+/* Packs one after the other into memory that is thrown away: finds what load_pack would refuse. */
+int load_dry_pack(struct loader *l, struct err *e) MUST_USE;
+
+/* ---- one forward ----------------------------------------------------------------------------------------------------------- */
+
+enum { ROW_OPS_MAX = 24, ATTN_ROWS = 32, CTX_SERVED_MAX = 1 << 20, SPLITS_MAX = CTX_SERVED_MAX / KERN_SPLIT };
+struct row_op {
+    void (*run)(struct pass *p, const struct row_op *op, uint32_t row);
+    enum slot a, b, c;
+    uint32_t n, heads, d;
+    float s;
+    const void *with; /* weights, a rope: what run expects */
+};
+/* Up to ATTN_ROWS consecutive rows of one sequence; attn is filled anew in each layer. */
+struct attn_job {
+    struct kern_attn attn;
+    uint32_t row, n_rows; /* of the pass */
+    uint32_t first, end;  /* splits */
+};
+
+struct pass {
+    struct model *m;
+    struct kv *kv;
+    uint32_t n_rows, n_wanted, layer;
+    bool kept_wanted;     /* op_wanted has been called */
+    struct row *rows;     /* sorted by sequence, then as given */
+    uint32_t *origin;     /* [row]: its index in the caller's batch */
+    uint64_t *keys;       /* [row]: scratch of sorting */
+    uint32_t *output_row; /* [i-th logits row]: which row of the pass */
+    float *slot[SLOTS];
+    struct kern_acts acts[2]; /* by kern_acts_kind */
+    uint8_t *bad;             /* [row]: what acts_fill flags */
+    uint16_t *faults;         /* the caller's */
+    float *logits;
+    struct row_op ops[ROW_OPS_MAX];
+    uint32_t n_ops;
+    struct attn_job *jobs;
+    uint32_t n_jobs;
+    uint8_t *parts; /* attention's partial results: n_parts of splits_max each */
+    uint32_t n_parts;
+};
+
+struct model {
+    const struct family *family;
+    struct model_info info;
+    struct hparams hp;
+    const struct kern *kern;
+    struct pool *pool;
+    struct arena arena; /* as long as the model: vectors, layers, tables */
+    struct mem weights, scratch;
+    void *own;          /* the family's */
+    struct kern_kv *kv; /* [n_layers] */
+    uint32_t width[SLOTS], rows_max, acts_k, splits_max;
+    uint64_t part_bytes; /* of ATTN_ROWS rows, any layer */
+    struct pass pass;
+};
+/* Lays the buffers of one pass out in m->scratch. */
+int pass_new(struct model *m, struct err *e) MUST_USE;
+static inline float *pass_at(const struct pass *p, enum slot s, uint32_t row) {
+    return p->slot[s] + (size_t)row * p->m->width[s];
+}
+struct row_op *pass_queue(struct pass *p, void (*run)(struct pass *p, const struct row_op *op, uint32_t row));
+/* Runs what is queued on all rows, then quantises (or lays out) `from` for the kinds of products in the mask (1 << kind). */
+void pass_flush(struct pass *p, enum slot from, uint32_t k, unsigned kinds);
+void pass_note_fault(struct pass *p, uint32_t row);
+
+/* ---- kv, for ops ------------------------------------------------------------------------------------------------------------ */
+
+uint8_t *const *kv_pages(const struct kv *kv, uint32_t seq);
+void kv_advance(struct kv *kv, uint32_t seq, uint32_t n_positions); /* the length becomes this */

@@ -1,0 +1,234 @@
+/* test_dot: matrix products of every tier of this machine beside the definition, bit for bit; golden hashes; golden blocks of
+ * every format.
+ *
+ *     test_dot            compares, prints "N passed, N failed, N skipped"
+ *     test_dot --golden   prints the lines of golden_dot.h
+ *     test_dot --bench [FORMAT]   rates of each tier by CPU time: GEMM of 512 rows, 8 rows, 1 row */
+#include <fcntl.h>
+#include <math.h>
+#include <time.h>
+
+#include "dot_cases.h"
+#include "golden_dot.h"
+
+static unsigned passed, failed, skipped;
+
+static void check(bool ok, const char *what, const char *of) {
+    passed += ok;
+    failed += !ok;
+    if (!ok)
+        printf("FAIL %s: %s\n", of, what);
+}
+
+static struct dot_fns fns_of(const char *isa) {
+    struct err e = {0};
+    const struct kern *kern = kern_get(isa, &e);
+    ASSERT(kern);
+    return (struct dot_fns){kern->name, kern->acts_fill, kern->matmul};
+}
+
+/* ---- golden hashes: the same on every tier, compiler and level of optimisation ------------------------------------------- */
+
+static uint64_t golden_hash(const struct format_case *f, const struct dot_fns *fns) {
+    uint64_t h = HASH_START;
+    for (unsigned mode = 0; mode < WEIGHT_MODES; mode++) {
+        struct dot_case c = case_make(f, 40, 768, 1 + 3 * mode, mode, mode, 1000 + mode);
+        float *y = case_run(&c, fns, 0);
+        h = hash_bytes(h, y, (size_t)c.rows * c.y_stride * sizeof *y);
+        free(y);
+        case_free(&c);
+    }
+    return h;
+}
+
+static uint64_t golden_of(const char *format) {
+    for (size_t i = 0; i < N_ITEMS(golden_dot); i++)
+        if (strcmp(golden_dot[i].format, format) == 0)
+            return golden_dot[i].hash;
+    return 0;
+}
+
+static void test_golden(const struct dot_fns *fns) {
+    for (const struct format_case *f = format_cases; f < format_cases + N_ITEMS(format_cases); f++) {
+        const char *name = dtype_info(f->dtype)->name;
+        bool same = golden_hash(f, fns) == golden_of(name);
+        if (!same)
+            printf("%s on %s: ", name, fns->name);
+        check(same, "another hash than golden_dot.h", name);
+    }
+}
+
+/* ---- rows that are not finite ------------------------------------------------------------------------------------------------ */
+
+static void test_faults(const struct dot_fns *fns) {
+    const struct format_case *f = &format_cases[3];
+    struct dot_case good = case_make(f, 16, 64, 20, 0, 0, 5), bad = case_make(f, 16, 64, 20, 0, 0, 5);
+    for (enum kern_acts_kind kind = KERN_ACTS_F32; kind <= KERN_ACTS_Q8; kind++) {
+        struct kern_acts a = {kind, 20, 64, need(kern_acts_bytes(kind, 20, 64))};
+        struct kern_acts b = {kind, 20, 64, need(kern_acts_bytes(kind, 20, 64))};
+        uint8_t faults[20] = {0}, want[20] = {[3] = 1, [9] = 1, [19] = 1};
+        memset(good.x + 3 * 64, 0, 64 * sizeof(float));
+        memset(good.x + 9 * 64, 0, 64 * sizeof(float));
+        memset(good.x + 19 * 64, 0, 64 * sizeof(float));
+        bad.x[3 * 64 + 63] = INFINITY, bad.x[9 * 64] = NAN, bad.x[19 * 64 + 31] = -INFINITY;
+        fns->acts_fill(&a, good.x, 64, 0, 20, faults);
+        check(!memchr(faults, 1, sizeof faults), "a fault without cause", fns->name);
+        fns->acts_fill(&b, bad.x, 64, 0, 20, faults);
+        check(memcmp(faults, want, sizeof want) == 0, "not exactly the rows with NaN or infinity are flagged", fns->name);
+        check(memcmp(a.data, b.data, kern_acts_bytes(kind, 20, 64)) == 0, "a faulty row is not zeros, or moved another",
+              fns->name);
+        free(a.data);
+        free(b.data);
+    }
+    case_free(&good);
+    case_free(&bad);
+}
+
+/* ---- golden blocks ----------------------------------------------------------------------------------------------------------- */
+
+static void *file_read(const char *name, const char *suffix, size_t *bytes) {
+    char path[128];
+    snprintf(path, sizeof path, "../shared/quants/%s%s", name, suffix);
+    struct buf b = {0};
+    struct err e = {0};
+    if (fs_read(AT_FDCWD, path, &b, &e) < 0)
+        return NULL;
+    *bytes = b.n;
+    return b.p;
+}
+
+/* The largest |y - exact| / sum |w x| over rows [from, to) of the eight. */
+static double mm_error(const float *y, const double *exact, unsigned from, unsigned to) {
+    double worst = 0;
+    for (unsigned i = from * 16; i < to * 16; i++) {
+        double r = fabs((double)y[i] - exact[i]) / exact[128 + i];
+        worst = r > worst ? r : worst;
+    }
+    return worst;
+}
+
+/* Activations of rows 0..4 are exact in int8, so there only sums err; ggml's figures are the bounds (README of shared/quants). */
+static void test_mm(uint32_t dtype, const struct dot_fns *fns) {
+    const char *name = dtype_info(dtype)->name;
+    size_t n;
+    void *w = file_read(name, "_mm.bin", &n), *exact = file_read(name, "_mm.f64", &n);
+    float *x = file_read("mm_x", ".f32", &n), row[512], stored[512];
+    struct dot_case c = {.packed = need(kern_packed_bytes(dtype, 16, 512)), .x = x, .rows = 8, .y_stride = 16};
+    struct err e = {0};
+    check(kern_pack(dtype, 16, 512, w, c.packed, &e) == 0, "cannot be packed", name);
+    c.w = (struct kern_packed){dtype, 16, 512, c.packed};
+    float *y = case_run(&c, fns, 0);
+    check(mm_error(y, exact, 0, 5) <= 1.4e-7, "the sums of exact rows err by more than ggml's", name);
+    check(mm_error(y, exact, 5, 8) <= 2.2e-3, "general rows err by more than ggml's", name);
+    bool same = true;
+    for (uint32_t i = 0; i < 16; i++) {
+        kern_packed_row(&c.w, i, row);
+        kern_decode(dtype, 512, (const uint8_t *)w + i * dtype_bytes(dtype, 512), stored);
+        same = same && memcmp(row, stored, sizeof row) == 0;
+    }
+    check(same, "a packed row is not the stored row", name);
+    free(y);
+    free(w);
+    free(exact);
+    case_free(&c);
+}
+
+static void test_blocks(uint32_t dtype, const struct dot_fns *fns) {
+    const char *name = dtype_info(dtype)->name;
+    size_t n_stored, n_want;
+    uint8_t *stored = file_read(name, ".bin", &n_stored);
+    float *want = file_read(name, ".f32", &n_want);
+    if (!stored || !want) {
+        skipped++;
+        return;
+    }
+    float *got = need(n_want);
+    kern_decode(dtype, n_want / sizeof *want, stored, got);
+    check(memcmp(got, want, n_want) == 0, "decoded values differ", name);
+    free(got);
+    free(want);
+    free(stored);
+    test_mm(dtype, fns);
+}
+
+static void test_refusals(void) {
+    uint8_t block[36] = {0}, out[1088];
+    struct err e = {0};
+    block[18] = 0x00, block[19] = 0x7c; /* the second block's scale is infinite */
+    check(kern_pack(DTYPE_Q4_0, 1, 64, block, out, &e) == ERR_INPUT && strstr(e.msg, "row 0, block 1"), "infinite scale", "Q4_0");
+    struct err plain = {0};
+    float nan_row[2] = {0, NAN};
+    check(kern_pack(DTYPE_F32, 1, 2, nan_row, out, &plain) == ERR_INPUT && strstr(plain.msg, "value 1"), "NaN weight", "F32");
+    check(kern_packed_bytes(DTYPE_Q4_0, 1, 33) == 0 && kern_packed_bytes(DTYPE_I32, 1, 32) == 0, "sizes", "kern_packed_bytes");
+}
+
+/* ---- bench ------------------------------------------------------------------------------------------------------------------- */
+
+static double cpu_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void bench_shape(const struct format_case *f, const struct dot_fns *fns, uint32_t rows, uint32_t n, uint32_t k) {
+    struct dot_case c = case_make(f, n, k, rows, 0, 0, 1);
+    enum kern_acts_kind kind = kern_acts_kind(f->dtype);
+    struct kern_acts a = {kind, rows, k, need(kern_acts_bytes(kind, rows, k))};
+    uint8_t *faults = need(rows);
+    float *y = need((size_t)rows * n * sizeof *y);
+    double best = 1e9, start = cpu_seconds(), fill = 1e9;
+    do {
+        double t = cpu_seconds();
+        fns->acts_fill(&a, c.x, k, 0, rows, faults);
+        double filled = cpu_seconds();
+        fns->matmul(&c.w, &a, y, n, 0, kern_tiles(n));
+        double end = cpu_seconds();
+        fill = fmin(fill, filled - t);
+        best = fmin(best, end - filled);
+    } while (cpu_seconds() - start < 0.3);
+    printf("%-7s %-7s %4u rows %6u x %5u: %7.1f Gop/s %6.2f GB/s, acts %5.2f GB/s\n", fns->name, dtype_info(f->dtype)->name, rows,
+           n, k, 2e-9 * rows * n * k / best, 1e-9 * (double)kern_packed_bytes(f->dtype, n, k) / best, 4e-9 * rows * k / fill);
+    free(a.data);
+    free(faults);
+    free(y);
+    case_free(&c);
+}
+
+static int bench(const char *only) {
+    for (const struct format_case *f = format_cases; f < format_cases + N_ITEMS(format_cases); f++)
+        for (unsigned i = 1; kern_isa(i); i++) {
+            struct dot_fns fns = fns_of(kern_isa(i));
+            if (only && strcmp(only, dtype_info(f->dtype)->name) != 0)
+                continue;
+            bench_shape(f, &fns, 512, 1024, 2048);
+            bench_shape(f, &fns, 8, 16384, 2048);
+            bench_shape(f, &fns, 1, 49152, 2048);
+        }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    struct dot_fns def = fns_of("c");
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0)
+        return bench(argc > 2 ? argv[2] : NULL);
+    if (argc > 1 && strcmp(argv[1], "--golden") == 0) {
+        for (const struct format_case *f = format_cases; f < format_cases + N_ITEMS(format_cases); f++)
+            printf("    {\"%s\", 0x%016llx},\n", dtype_info(f->dtype)->name, (unsigned long long)golden_hash(f, &def));
+        return 0;
+    }
+    for (unsigned i = 0; kern_isa(i); i++) {
+        struct dot_fns fns = fns_of(kern_isa(i));
+        size_t outputs = 0;
+        test_golden(&fns);
+        test_faults(&fns);
+        for (const struct format_case *f = format_cases; f < format_cases + N_ITEMS(format_cases); f++)
+            if (f->dtype != DTYPE_F32)
+                test_blocks(f->dtype, &fns);
+        if (i > 0)
+            check(cases_all(&def, &fns, &outputs) == 0, "differs from the definition", fns.name);
+        printf("%s: %zu outputs compared\n", fns.name, outputs);
+    }
+    test_refusals();
+    printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+    return failed != 0;
+}

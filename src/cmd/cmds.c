@@ -44,6 +44,7 @@ const struct cmd cmds[] = {
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
     {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},
     {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
+    {"check", "FILE", "Read a model file as strictly as loading does", NULL, plain_opts, 1, 1, cmd_check, false},
     {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
     {"serve", "[MODEL...]", "Serve models behind OpenAI's API", serve_text, serve_opts, 0, 16, cmd_serve, false},
     {.name = NULL},

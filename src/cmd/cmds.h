@@ -11,3 +11,4 @@ int cmd_rm(struct cmd_args *a, struct err *e);
 int cmd_run(struct cmd_args *a, struct err *e);
 int cmd_serve(struct cmd_args *a, struct err *e);
 int cmd_show(struct cmd_args *a, struct err *e);
+int cmd_check(struct cmd_args *a, struct err *e);

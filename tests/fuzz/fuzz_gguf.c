@@ -67,6 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (model_tok_spec(g, &arena, &spec, &e) == 0)
         for (uint32_t i = 0; i < spec.n_pieces; i++)
             ASSERT(spec.pieces[i].kind >= TOK_NORMAL && spec.pieces[i].kind <= TOK_BYTE);
+    e = (struct err){0};
+    code = model_check(g, &e);
+    ASSERT(code == e.code);
     arena_free(&arena);
     gguf_close(g);
     return 0;

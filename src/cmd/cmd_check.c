@@ -1,0 +1,40 @@
+/* moat check: reads a model file as strictly as loading does, without computing. Exit 3 with the field at fault named. */
+#include "cmds.h"
+#include "../model/model.h"
+
+static int check_tokenizer(const struct gguf *g, uint32_t *n_tokens, struct err *e) {
+    struct arena arena = {0};
+    struct tok_spec spec = {0};
+    int code = model_tok_spec(g, &arena, &spec, e);
+    *n_tokens = spec.n_pieces;
+    arena_free(&arena);
+    return code;
+}
+
+static int check_template(const struct gguf *g, struct err *e) {
+    struct str source;
+    return model_template(g, &source, e);
+}
+
+int cmd_check(struct cmd_args *a, struct err *e) {
+    struct cmd_model m;
+    struct gguf *g = NULL;
+    uint32_t n_tokens = 0;
+    int code = cmd_model_open(a->args[0], &m, e);
+    if (code < 0)
+        return code;
+    code = gguf_open(m.map, &g, e);
+    if (code == 0)
+        code = check_tokenizer(g, &n_tokens, e);
+    if (code == 0)
+        code = check_template(g, e);
+    bool vocabulary = code == 0 && gguf_n_tensors(g) == 0; /* such files exist to be read by `tokenize`; loading refuses them */
+    if (code == 0 && !vocabulary)
+        code = model_check(g, e);
+    if (code == 0)
+        printf("%s: ok, %s, %u tokens, %llu tensors\n", m.path, vocabulary ? "a vocabulary without a model" : "a model", n_tokens,
+               (unsigned long long)gguf_n_tensors(g));
+    gguf_close(g);
+    cmd_model_close(&m);
+    return code;
+}

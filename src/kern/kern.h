@@ -12,11 +12,12 @@
 #include "../base/base.h"
 
 enum {
-    KERN_TILE = 16,   /* outputs in a tile: the unit in which matmul is split */
-    KERN_PANEL = 16,  /* rows in a panel: the unit in which acts_fill is split */
-    KERN_PAGE = 64,   /* positions in a KV page */
-    KERN_SPLIT = 512, /* positions in an attention split (numerics 7) */
-    KERN_ALIGN = 64,  /* alignment of packed weights, pages, activations and scratch */
+    KERN_TILE = 16,      /* outputs in a tile: the unit in which matmul is split */
+    KERN_PANEL = 16,     /* rows in a panel: the unit in which acts_fill is split */
+    KERN_PAGE = 64,      /* positions in a KV page */
+    KERN_HEAD_MAX = 512, /* d_k, d_v at most */
+    KERN_SPLIT = 512,    /* positions in an attention split (numerics 7) */
+    KERN_ALIGN = 64,     /* alignment of packed weights, pages, activations and scratch */
 };
 
 /* ---- weights ---------------------------------------------------------------------------------------------------- */

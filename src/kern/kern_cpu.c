@@ -49,6 +49,9 @@ static const struct tier {
 } tiers[] = {
     {&kern_c, has_c},
 #ifdef __x86_64__
+    {&kern_avx2, has_avx2},
+#endif
+#ifdef __x86_64__
 #endif
 };
 

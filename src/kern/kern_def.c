@@ -325,7 +325,8 @@ static void attn(const struct kern_attn *job, uint32_t kv_head, uint32_t split, 
 }
 
 /* Of one item: a part in which the row saw nothing (m is that of none) takes no part. */
-static void attn_merge_item(const struct kern_attn *job, uint32_t head, uint32_t item, uint32_t n_parts, void *const *parts) {
+static void attn_merge_item(const struct kern_attn *job, uint32_t head, uint32_t item, uint32_t n_parts, void *const *parts,
+                            axpy_fn *add_scaled, scale_fn *scale_by) {
     float *out = job->out + item / attn_group(job) * job->out_stride + (size_t)head * job->kv->d_v;
     float m = job->sinks ? job->sinks[head] : NO_SCORE, l = 0;
     for (uint32_t s = 0; s < n_parts; s++)
@@ -337,17 +338,21 @@ static void attn_merge_item(const struct kern_attn *job, uint32_t head, uint32_t
             continue;
         float w = kern_exp(p.m[item] - m);
         l = fma32(w, p.l[item], l);
-        axpy(job->kv->d_v, w, p.o + (size_t)item * p.stride, out);
+        add_scaled(job->kv->d_v, w, p.o + (size_t)item * p.stride, out);
     }
     if (job->sinks)
         l += kern_exp(job->sinks[head] - m);
-    scale(job->kv->d_v, out, 1.0f / l, out);
+    scale_by(job->kv->d_v, out, 1.0f / l, out);
 }
 
-static void attn_merge(const struct kern_attn *job, uint32_t kv_head, uint32_t n_parts, void *const *parts) {
+void attn_merge_by(const struct kern_attn *job, uint32_t kv_head, uint32_t n_parts, void *const *parts, axpy_fn *add_scaled,
+                   scale_fn *scale_by) {
     uint32_t group = attn_group(job);
     for (uint32_t item = 0; item < job->n_rows * group; item++)
-        attn_merge_item(job, kv_head * group + item % group, item, n_parts, parts);
+        attn_merge_item(job, kv_head * group + item % group, item, n_parts, parts, add_scaled, scale_by);
+}
+static void attn_merge(const struct kern_attn *job, uint32_t kv_head, uint32_t n_parts, void *const *parts) {
+    attn_merge_by(job, kv_head, n_parts, parts, axpy, scale);
 }
 
 const struct kern kern_c = {

@@ -1,0 +1,6 @@
+/* kern_avx2: the tier for AVX2, FMA and F16C. */
+#include "vec_avx2.h"
+#include "kern_dot_avx2.h"
+#include "kern_body.inc"
+
+const struct kern kern_avx2 = KERN_TABLE("avx2", acts_fill_avx2, matmul_avx2);

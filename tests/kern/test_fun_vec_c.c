@@ -1,0 +1,12 @@
+/* kern_body.inc over vectors in plain C: its logic on every machine, and under the sanitizers. */
+#include "kern/vec_c.h"
+#include "kern/kern_dot.h"
+#include "kern/kern_body.inc"
+
+static const struct kern kern_vec_c = KERN_TABLE("vec_c", acts_fill_def, matmul_def);
+
+#include "fun_cases.h"
+
+int main(void) {
+    return fun_main(2, (const struct kern *[]){&kern_c, &kern_vec_c});
+}

@@ -29,6 +29,21 @@ static const struct opt opts_logits[] = {
 };
 
 static const struct opt *const logits_opts[] = {opts_common, opts_compute, opts_lines, opts_logits, NULL};
+static const struct opt opts_tokenize[] = {
+    {"special", 0, OPT_FLAG, NULL, "control tokens written out in the text are read as those tokens",
+     offsetof(struct cmd_opts, special), 0, 0},
+    {"bos", 0, OPT_FLAG, NULL, "add what the model's settings put before and behind a text", offsetof(struct cmd_opts, bos), 0,
+     0},
+    {.name = NULL},
+};
+
+static const struct opt opts_detokenize[] = {
+    {"hex", 0, OPT_FLAG, NULL, "the raw bytes in hexadecimal", offsetof(struct cmd_opts, hex), 0, 0},
+    {.name = NULL},
+};
+
+static const struct opt *const tokenize_opts[] = {opts_common, opts_lines, opts_tokenize, NULL};
+static const struct opt *const detokenize_opts[] = {opts_common, opts_lines, opts_detokenize, NULL};
 static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
 static const struct opt *const show_opts[] = {opts_common, opts_json, opts_show, NULL};
 static const struct opt *const plain_opts[] = {opts_common, NULL};
@@ -47,5 +62,9 @@ const struct cmd cmds[] = {
     {"check", "FILE", "Read a model file as strictly as loading does", NULL, plain_opts, 1, 1, cmd_check, false},
     {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
     {"serve", "[MODEL...]", "Serve models behind OpenAI's API", serve_text, serve_opts, 0, 16, cmd_serve, false},
+    {"tokenize", "MODEL --jsonl", "Text in, token ids out", "Reads one JSON string a line and writes one array of ids a line.",
+     tokenize_opts, 1, 1, cmd_tokenize, false},
+    {"detokenize", "MODEL --jsonl", "Token ids in, text out", "Reads one JSON array of ids a line and writes one string a line.",
+     detokenize_opts, 1, 1, cmd_detokenize, false},
     {.name = NULL},
 };

@@ -21,3 +21,37 @@ void tok_decode(const struct tok *t, const uint32_t *ids, size_t n, bool special
         begun = begun || tok_piece_bytes(t, ids[i]).n > 0;
     }
 }
+
+static void put_replacement(struct buf *out) {
+    buf_z(out, "\xef\xbf\xbd");
+}
+
+/* held is the beginning of a character, or empty. One U+FFFD stands for each longest piece that could have become a character,
+ * as in Unicode 16.0, section 3.9. */
+static void add_byte(struct tok_stream *s, char byte, struct buf *out) {
+    s->held[s->n_held++] = byte;
+    uint32_t cp;
+    if (utf8_decode(s->held, s->held + s->n_held, &cp)) {
+        buf_add(out, s->held, s->n_held);
+        s->n_held = 0;
+    } else if (utf8_complete((struct str){s->held, s->n_held}) != 0) {
+        bool alone = s->n_held == 1;
+        put_replacement(out);
+        s->n_held = 0;
+        if (!alone)
+            add_byte(s, byte, out);
+    }
+}
+
+void tok_stream_add(const struct tok *t, struct tok_stream *s, uint32_t id, bool special, struct buf *out) {
+    struct str bytes = added_bytes(t, id, special, s->begun);
+    for (size_t i = 0; i < bytes.n; i++)
+        add_byte(s, bytes.p[i], out);
+    s->begun = s->begun || tok_piece_bytes(t, id).n > 0;
+}
+
+void tok_stream_end(struct tok_stream *s, struct buf *out) {
+    if (s->n_held)
+        put_replacement(out);
+    s->n_held = 0;
+}

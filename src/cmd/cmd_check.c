@@ -5,8 +5,12 @@
 static int check_tokenizer(const struct gguf *g, uint32_t *n_tokens, struct err *e) {
     struct arena arena = {0};
     struct tok_spec spec = {0};
+    struct tok *tok = NULL;
     int code = model_tok_spec(g, &arena, &spec, e);
+    if (code == 0)
+        code = tok_new(&spec, &tok, e);
     *n_tokens = spec.n_pieces;
+    tok_free(tok);
     arena_free(&arena);
     return code;
 }

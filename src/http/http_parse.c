@@ -91,6 +91,15 @@ static int split_target(struct http_parser *p) {
     return 0;
 }
 
+/* llhttp reads over further blanks, where other parsers see another target. */
+static int judge_line(struct http_parser *p) {
+    const char *end = memchr(p->head.p, '\r', p->head.n);
+    unsigned n_blanks = 0;
+    for (const char *c = p->head.p; c < end; c++)
+        n_blanks += *c == ' ' || *c == '\t';
+    return n_blanks == 2 ? 0 : bad(p, 400, "the request line is not 'METHOD TARGET VERSION'");
+}
+
 static int judge_length(struct http_parser *p) {
     const struct http_req *req = &p->req;
     unsigned n_coding = count_fields(req, "transfer-encoding"), n_length = count_fields(req, "content-length");
@@ -124,7 +133,7 @@ static int on_head(llhttp_t *ll) {
     req->expects_continue = !req->http_1_0 && name_is(expect, "100-continue");
     if (expect.n && !name_is(expect, "100-continue"))
         return bad(p, 417, "the only expectation that is met is 100-continue");
-    return judge_length(p) < 0 || split_target(p) < 0 ? -1 : 0;
+    return judge_line(p) < 0 || judge_length(p) < 0 || split_target(p) < 0 ? -1 : 0;
 }
 
 static int on_body(llhttp_t *ll, const char *at, size_t n) {
@@ -198,6 +207,8 @@ static int head_byte(struct http_parser *p, char c) {
     size_t n = p->head.n;
     if (n == 0 && (c == '\r' || c == '\n'))
         return p->n_blank++ < BLANK_BYTES_MAX ? 0 : bad(p, 400, "blank lines stand before the request");
+    if (n == 0 && !(c >= 'A' && c <= 'Z'))
+        return bad(p, 400, "the request does not begin with a method; is it TLS?");
     char last = n ? end[-1] : 0;
     if (c == 0 || (c == '\n') != (last == '\r'))
         return bad(p, 400, c == 0 ? "the head holds a NUL byte" : "a line of the head does not end with CR LF");

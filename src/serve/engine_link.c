@@ -173,14 +173,18 @@ static void take_hello(struct link *l, const struct gen_event *ev) {
     set_state(l, LINK_READY);
 }
 
-/* An engine that refuses `open` says why, and ends. */
+/* An engine that refuses `open` says why. Its end, which is helped along, is then like any other. */
 static void take_refusal(struct link *l, const struct gen_event *ev) {
     char where[sizeof l->fault.where], why[sizeof l->fault.msg];
     snprintf(where, sizeof where, "%.*s", (int)(ev->param.n < sizeof where ? ev->param.n : sizeof where - 1),
              ev->param.n ? ev->param.p : "");
     snprintf(why, sizeof why, "%.*s", (int)(ev->message.n < sizeof why ? ev->message.n : sizeof why - 1),
              ev->message.n ? ev->message.p : "");
-    err_set(&l->fault, ERR_INPUT, where, "%s", why);
+    if (l->answered_once)
+        log_line(LOG_ERROR, "%s: the engine cannot open its model again: %s: %s", link_name(l), where, why);
+    else
+        err_set(&l->fault, ERR_INPUT, where, "%s", why);
+    kill(l->child.pid, SIGKILL);
 }
 
 static void take_event(struct link *l, const struct gen_event *ev) {
@@ -229,20 +233,20 @@ static void drop_poll(struct link *l) {
     l->poll = NULL;
 }
 
-static void say_how_it_ended(struct link *l, const struct err *why) {
+/* Waits for the child and says how it ended: in the log, or as the fault of a server that could not start. */
+static void bury_child(struct link *l, const struct err *why) {
     int status = 0;
     kill(l->child.pid, SIGKILL); /* it has closed its socket, so its own end is past; this is for one that went astray */
     waitpid(l->child.pid, &status, 0);
-    const char *name = l->opts.model->open.name;
+    char how[128] = "ended";
     if (why->code == ERR_INPUT)
-        log_line(LOG_ERROR, "%s: the engine sent what is no record (%s) and was stopped", name, why->msg);
-    else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
-        log_line(LOG_ERROR, "%s: the engine was ended by signal %d (%s)", name, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        snprintf(how, sizeof how, "sent what is no record and was stopped");
+    else if (WIFSIGNALED(status))
+        snprintf(how, sizeof how, "was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    if (l->answered_once)
+        log_line(LOG_ERROR, "%s: the engine %s", link_name(l), how);
     else
-        log_line(LOG_ERROR, "%s: the engine ended", name);
-    if (!l->answered_once)
-        err_set(&l->fault, ERR_ENV, name, "the engine ended before it answered (status %d)",
-                WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        err_set(&l->fault, ERR_ENV, link_name(l), "the engine %s before it answered", how);
 }
 
 static void on_restart(uv_timer_t *t) {
@@ -267,7 +271,7 @@ static void fail_all(struct link *l) {
 static void child_is_gone(struct link *l, const struct err *why) {
     drop_poll(l);
     close(l->child.sock);
-    say_how_it_ended(l, why);
+    bury_child(l, why);
     l->child = (struct wire_child){.sock = -1};
     l->state = LINK_DOWN;
     fail_all(l);

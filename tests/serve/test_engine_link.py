@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""What a bad engine may do to the server, and admission, keys, routing. Scripted engine."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+
+from harness import FAKE, Server, chat_request, read_all, run, wait_for
+
+
+def stream_events(answer):
+    return [line[6:] for line in answer.decode().split("\n") if line.startswith("data: ")]
+
+
+def test_engine_that_dies():
+    for word in ["CRASH", "GARBAGE"]:
+        with Server() as s:
+            other = s.connect()
+            other.sendall(chat_request("HANG", extra=b"Connection: close\r\n"))
+            s.wait_metric("engine_requests", 1)
+            with s.connect() as c:
+                c.sendall(chat_request(word, stream=True, extra=b"Connection: close\r\n"))
+                events = stream_events(read_all(c))
+                error = json.loads(events[-1])["error"]
+                assert error["code"] == "engine_failed" and error["type"] == "server_error", events
+            assert b"HTTP/1.1 500" in read_all(other), "streams that have not begun get a status"
+            wait_for(lambda: s.call("GET", "/ready")[0] == 200, "the engine to come back")
+            assert s.metric("engine_restarts_total") >= 1
+            assert s.chat("hi")[0] == 200
+            assert s.call("GET", "/health")[0] == 200
+
+
+def test_not_ready_while_it_restarts():
+    with Server() as s:
+        for _ in range(3):
+            s.chat("CRASH")
+            code, headers, answer = s.call("GET", "/ready")
+            if code == 503:
+                break
+        assert code == 503 and headers["retry-after"] and answer["ready"] is False
+        code, headers, answer = s.chat("hi")
+        assert code in (200, 503) and (code == 200 or (answer["error"]["code"] == "engine_not_ready" and headers["retry-after"]))
+
+
+def test_error_event():
+    with Server() as s:
+        code, _, answer = s.chat("FAULT")
+        assert code == 500 and answer["error"]["message"] == "It went wrong."
+
+
+def test_refusals_are_real_400s():
+    with Server() as s:
+        for stream in [False, True]:
+            code, _, answer = s.chat("LONG", stream=stream)
+            error = answer["error"]
+            assert code == 400 and error["code"] == "context_length_exceeded" and "5000" in error["message"] and "4096" in error["message"]
+
+
+def test_model_that_cannot_be_opened():
+    s = Server("--name", "unloadable", wait=False)
+    out, err = s.process.communicate(timeout=20)
+    assert s.process.returncode == 3 and out == "" and "general.architecture: is not known" in err, err
+
+
+def test_queue_is_bounded():
+    with Server("--parallel", "2", "--queue", "3") as s:
+        held = [s.connect() for _ in range(5)]
+        for c in held:
+            c.sendall(chat_request("HANG"))
+        s.wait_metric("engine_requests", 5)
+        code, headers, answer = s.chat("hi")
+        assert code == 503 and headers["retry-after"] and answer["error"]["code"] == "overloaded"
+        held.pop().close()
+        s.wait_metric("engine_requests", 4)
+        assert s.chat("hi")[0] == 200
+        for c in held:
+            c.close()
+
+
+def test_keys():
+    with Server("--api-key", "secret-one", env={"MOAT_API_KEY": "secret-two"}) as s:
+        for headers, want in [({}, 401), ({"Authorization": "Bearer wrong"}, 401), ({"Authorization": "Bearer secret-one"}, 200),
+                              ({"x-api-key": "secret-two"}, 200), ({"Authorization": "secret-one"}, 401), ({"Authorization": "Bearer "}, 401)]:
+            for path in ["/v1/models", "/metrics"]:
+                code, _, answer = s.call("GET", path, headers=headers)
+                assert code == want, (headers, path, code)
+            code, _, answer = s.chat("hi", headers=headers)
+            assert code == want and (code == 200 or answer["error"]["code"] == "invalid_api_key")
+        assert s.call("GET", "/health")[0] == s.call("GET", "/ready")[0] == s.call("GET", "/")[0] == 200
+        assert s.call("GET", "/nowhere")[0] == 401, "who has no key does not learn what is there"
+
+
+def test_routing_and_errors():
+    with Server() as s:
+        assert s.call("GET", "/nowhere")[0] == 404
+        code, headers, answer = s.call("GET", "/v1/chat/completions")
+        assert code == 405 and headers["allow"] == "POST" and answer["error"]["type"] == "invalid_request_error"
+        assert s.call("DELETE", "/health")[1]["allow"] == "GET, HEAD"
+        code, _, answer = s.chat("hi", model="other")
+        assert code == 404 and answer["error"]["code"] == "model_not_found" and "'fake'" in answer["error"]["message"]
+        assert s.call("GET", "/v1/models/f%61ke")[2]["id"] == "fake"
+        assert s.call("GET", "/v1/models/other")[0] == 404
+        for body in [b"", b"{", b"[]", b'{"messages":"\xff"}', b'{"messages":[{"role":"user","content":"\xc3"}]}', b'{"a":1,"a":2}', b"[" * 5000, b"{}"]:
+            code, _, answer = s.call("POST", "/v1/chat/completions", body)
+            assert code == 400 and answer["error"]["type"] == "invalid_request_error", body
+
+
+def test_fingerprint_is_a_contract():
+    with Server() as s:
+        for want, headers, fields in [(200, {}, {"fingerprint": "moat-0123456789abcdef"}), (200, {"moat-fingerprint": "0123456789abcdef"}, {}),
+                                      (412, {}, {"fingerprint": "moat-fedcba9876543210"}), (412, {"moat-fingerprint": "x"}, {})]:
+            assert s.chat("hi", headers=headers, **fields)[0] == want
+        _, headers, answer = s.chat("hi")
+        assert answer["system_fingerprint"] == headers["moat-fingerprint"] == "moat-0123456789abcdef"
+        assert s.chat("hi", seed=42)[1]["moat-seed"] == "42"
+        assert s.chat("hi", seed=-1)[1]["moat-seed"] == str(2**64 - 1)
+        assert s.chat("hi", now="2026-01-31T12:00:00")[1]["moat-now"] == "2026-01-31T12:00:00"
+
+
+def test_unknown_fields():
+    with Server() as s:
+        code, _, answer = s.chat("hi", frobnicate=1)
+        assert code == 400 and answer["error"]["param"] == "frobnicate" and answer["error"]["code"] == "unknown_parameter"
+    with Server("--unknown-fields", "warn") as s:
+        code, headers, _ = s.chat("hi", frobnicate=1, reasoning_effort="low", user="u")
+        assert code == 200 and headers["moat-ignored"] == "frobnicate, reasoning_effort"
+
+
+def test_several_models():
+    with tempfile.TemporaryDirectory() as folder:
+        files = [os.path.join(folder, name) for name in ["one.gguf", "two.gguf"]]
+        for f in files:
+            open(f, "w").write("x")
+        p = subprocess.Popen([FAKE, "serve", *files, "--port", "0"], stdout=subprocess.PIPE, text=True)
+        s = object.__new__(Server)
+        s.host, s.port = "127.0.0.1", int(p.stdout.readline().rsplit(":", 1)[1])
+        assert [m["id"] for m in s.call("GET", "/v1/models")[2]["data"]] == ["one", "two"]
+        assert s.chat("hi", model="two")[2]["model"] == "two"
+        code, _, answer = s.chat("hi")
+        assert code == 400 and answer["error"]["param"] == "model"
+        assert s.chat("CRASH", model="one")[0] == 500
+        assert s.chat("hi", model="two")[0] == 200, "a crash in one model touches nothing else"
+        p.terminate()
+        assert p.wait(20) == 0
+
+
+def test_many_at_once():
+    with Server("--parallel", "4", "--queue", "400") as s:
+        codes = []
+
+        def one():
+            for _ in range(5):
+                codes.append(s.chat("hi", stream=True)[0])
+
+        threads = [threading.Thread(target=one) for _ in range(40)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert codes == [200] * 200
+        s.wait_metric("engine_requests", 0)
+
+
+run(sys.modules[__name__])

@@ -39,9 +39,15 @@ int err_set(struct err *e, int code, const char *where, const char *fmt, ...) {
 void err_within(struct err *e, const char *prefix) {
     if (!e || !e->code)
         return;
-    char old[sizeof e->where];
-    memcpy(old, e->where, sizeof old);
-    snprintf(e->where, sizeof e->where, "%.60s%s%.33s", prefix, old[0] ? ": " : "", old);
+    /* The field stays whole; of a prefix that is too long (a path, mostly) the end says more. */
+    const char *between = e->where[0] ? ": " : "";
+    size_t n_old = strlen(e->where) + strlen(between), n = strlen(prefix), room = sizeof e->where - 1;
+    if (n_old >= room)
+        return;
+    n = n < room - n_old ? n : room - n_old;
+    memmove(e->where + n + strlen(between), e->where, strlen(e->where) + 1);
+    memcpy(e->where + n, between, strlen(between));
+    memcpy(e->where, prefix + strlen(prefix) - n, n);
     make_printable(e->where);
 }
 

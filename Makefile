@@ -92,6 +92,10 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $(LDFLAGS) $< -o $@ $(BUILD)/libmoat.a -lcmocka $(LIBS)
 # The calls that tests/fault makes fail.
 $(BUILD)/tests/fault/%: LDFLAGS += -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat
+# The AVX-512 products run there on AVX2, through SIMDe.
+ifeq ($(TARGET),x86_64)
+$(BUILD)/tests/kern/test_dot_avx512: CFLAGS += $(ISA_avx2) -Wno-psabi
+endif
 # Fuzz targets replay their corpus when built by any compiler; `make long` builds them with libFuzzer.
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	@mkdir -p $(@D)

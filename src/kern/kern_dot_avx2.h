@@ -20,8 +20,9 @@
 
 #include "kern_dot.h"
 
-enum { DOT_T = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704 };
+enum { DOT_T = 4, DOT_STREAM = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704 };
 #include "kern_dot_range.h"
+#include "kern_dot_acts.h"
 
 #define DOT_INLINE static inline __attribute__((always_inline))
 /* Keeps a vector in a register and its computation where it stands: gcc 12 otherwise re-orders the sums and spills them. */
@@ -469,41 +470,6 @@ static void matmul_avx2(const struct kern_packed *w, const struct kern_acts *a, 
 
 /* ---- activations ------------------------------------------------------------------------------------------------------------- */
 
-static bool acts_finite(const float *x, uint32_t k) {
-    __m256i exponent = _mm256_set1_epi32(0x7f800000), bad = _mm256_setzero_si256();
-    uint32_t i = 0;
-    for (; i + 8 <= k; i += 8) {
-        __m256i v = _mm256_and_si256(dot_load(x + i), exponent);
-        bad = _mm256_or_si256(bad, _mm256_cmpeq_epi32(v, exponent));
-    }
-    bool ok = _mm256_testz_si256(bad, bad);
-    for (; i < k; i++) {
-        int32_t bits;
-        memcpy(&bits, x + i, 4);
-        ok = ok && (bits & 0x7f800000) != 0x7f800000;
-    }
-    return ok;
-}
-
-DOT_INLINE float acts_max(const __m256 v[4]) {
-    __m256 sign = _mm256_set1_ps(-0.0f);
-    __m256 a = _mm256_max_ps(_mm256_andnot_ps(sign, v[0]), _mm256_andnot_ps(sign, v[1]));
-    __m256 b = _mm256_max_ps(_mm256_andnot_ps(sign, v[2]), _mm256_andnot_ps(sign, v[3]));
-    a = _mm256_max_ps(a, b);
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-}
-
-/* 32 values as int8, in order. */
-DOT_INLINE __m256i acts_round(const __m256 v[4], float id) {
-    __m256 factor = _mm256_set1_ps(id);
-    __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(v[0], factor)), b = _mm256_cvtps_epi32(_mm256_mul_ps(v[1], factor));
-    __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(v[2], factor)), d = _mm256_cvtps_epi32(_mm256_mul_ps(v[3], factor));
-    __m256i q = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-    return _mm256_permutevar8x32_epi32(q, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-}
-
 static void word_put(uint8_t *out, unsigned T, unsigned word, unsigned t, int32_t v) {
     memcpy(out + 4 * ((8 + word) * T + t), &v, 4);
 }
@@ -536,39 +502,6 @@ static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
     word_put(out, T, WORD_SUMS, t, (int32_t)((uint32_t)s0 & 0xffff) | (int32_t)((uint32_t)s1 << 16));
 }
 
-/* Row t of a panel of T; x NULL: zeros. */
-static void acts_row_q8(const float *x, uint32_t k, unsigned T, unsigned t, uint8_t *out) {
-    for (uint32_t b = 0; b < k / KERN_BLOCK; b++, out += KERN_LINE * T) {
-        __m256 v[4];
-        for (unsigned i = 0; i < 4; i++)
-            v[i] = x ? _mm256_loadu_ps(x + b * KERN_BLOCK + 8 * i) : _mm256_setzero_ps();
-        float a = acts_max(v);
-        if (a < 0x1p-100f)
-            acts_put(out, T, t, _mm256_setzero_si256(), 0);
-        else
-            acts_put(out, T, t, acts_round(v, 127 / a), a / 127);
-    }
-}
-
-static void acts_row_f32(const float *x, uint32_t k, unsigned T, unsigned t, float *out) {
-    for (uint32_t i = 0; i < k; i++)
-        out[i * T + t] = x ? x[i] : 0;
-}
-
 static void acts_fill_avx2(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults) {
-    uint64_t row_bytes = a->kind == KERN_ACTS_F32 ? (uint64_t)a->k * 4 : (uint64_t)(a->k / KERN_BLOCK) * KERN_LINE;
-    for (uint32_t row = from; row < to; row++) {
-        uint32_t panel = row / DOT_T * DOT_T;
-        unsigned T = dot_min(a->rows - panel, DOT_T);
-        const float *in = x + row * x_stride;
-        uint8_t *out = a->data + panel * row_bytes;
-        if (!acts_finite(in, a->k)) {
-            faults[row] = 1;
-            in = NULL;
-        }
-        if (a->kind == KERN_ACTS_F32)
-            acts_row_f32(in, a->k, T, row - panel, (float *)out);
-        else
-            acts_row_q8(in, a->k, T, row - panel, out);
-    }
+    dot_acts_fill(a, x, x_stride, from, to, faults);
 }

@@ -1,12 +1,14 @@
 /* kern_dot_range: the loops around a tier's products: which weights are unpacked when, and which rows meet them. Included by
  * kern_dot_{avx2,avx512}.h, between their enums and their texts:
  *
- *   DOT_T           rows in a panel; panel p holds rows DOT_T*p .. DOT_T*p+T-1, T = min(DOT_T, rows - DOT_T*p), and lies at
- *                   DOT_T*p whole rows from the start of the activations; so nothing is padded
+ *   DOT_T           rows in a panel
+ *   DOT_STREAM      rows that can be streamed; rows that fill no panel of DOT_T go in panels of at most so many
  *   DOT_R           tiles that are multiplied at once
  *   CHUNK_BYTES     the most that a tile's chunk takes
  *
- * Quantised and dense formats differ only in their step: a block of 32 k, or one k. Up to DOT_T rows are streamed past the
+ * A panel that begins at row r lies r whole rows from the start of the activations; nothing is padded.
+ *
+ * Quantised and dense formats differ only in their step: a block of 32 k, or one k. Up to DOT_STREAM rows are streamed past the
  * packed weights. More rows meet a chunk: the part of DOT_R tiles that fits in L1, unpacked once for all of them. */
 #pragma once
 
@@ -47,6 +49,11 @@ static inline uint32_t dot_min(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
+/* Rows in the panel that begins at a row with `rest` rows to go. */
+static inline unsigned dot_panel_rows(uint32_t rest) {
+    return rest >= DOT_T ? DOT_T : dot_min(rest, DOT_STREAM);
+}
+
 /* One row: the usual case has its own constant length. */
 static inline void dot_row_copy(float *to, const float *from, unsigned n) {
     if (n == DOT_WIDTH)
@@ -74,8 +81,8 @@ static void dot_panels(const struct dot_job *job, const struct dot_part *part, c
     _Alignas(KERN_ALIGN) float buffer[DOT_T * DOT_WIDTH];
     dot_tile_fn *const *tile = job->text->tile + (part->n_tiles - 1) * DOT_T;
     uint64_t ahead = next_bytes / ((part->row_end - part->row + DOT_T - 1) / DOT_T) / 64 * 64 + 64;
-    for (uint32_t row = part->row; row < part->row_end; row += DOT_T, next += ahead) {
-        unsigned T = dot_min(part->row_end - row, DOT_T);
+    for (uint32_t row = part->row, T; row < part->row_end; row += T, next += ahead) {
+        T = dot_panel_rows(part->row_end - row);
         for (uint64_t i = 0; i < ahead; i += 64)
             __builtin_prefetch(next + i, 0, 2);
         for (uint32_t r = row + T; r < dot_min(row + T + DOT_T, part->row_end); r++)
@@ -106,7 +113,7 @@ static struct dot_y dot_y_at(const struct dot_job *job, float *y, size_t y_strid
 
 /* Weights are the traffic: each tile is read once, from its begin to its end. */
 static void dot_few_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to) {
-    _Alignas(KERN_ALIGN) float buffer[DOT_T * DOT_WIDTH];
+    _Alignas(KERN_ALIGN) float buffer[DOT_STREAM * DOT_WIDTH];
     for (uint32_t tile = from; tile < to; tile++) {
         job->text->stream[job->a->rows - 1](job->w->data + tile * job->tile_bytes, job->a->data, buffer, job->n_steps);
         struct dot_y out = dot_y_at(job, y, y_stride, tile, 1);
@@ -154,7 +161,7 @@ static void dot_range(const struct dot_text *text, const struct kern_packed *w, 
     struct dot_job job = {text, w, a, kern_tile_bytes(w->type, w->k), w->k / text->step_k};
     if (a->rows == 0)
         return;
-    if (a->rows <= DOT_T)
+    if (a->rows <= DOT_STREAM)
         dot_few_rows(&job, y, y_stride, from, to);
     else if (a->rows <= DOT_ROWS_SOME)
         dot_some_rows(&job, y, y_stride, from, to);

@@ -8,7 +8,7 @@ static const struct {
     const char *format;
     uint64_t hash;
 } golden_dot[] = {
-    {"F32", 0xddd29c13c4478ed5},  {"F16", 0x7fccd90f5721bc2f},  {"BF16", 0xd24d1432d6d976f8}, {"Q4_0", 0x8e570c2fd72e18ce},
-    {"Q4_1", 0xf519b16ff218f1e3}, {"Q5_0", 0x215b7cda5c2f923b}, {"Q5_1", 0x5f2422c30a4d8877}, {"Q8_0", 0xbbdf34ed3548f195},
-    {"Q4_K", 0xb6fef34f70293a1f}, {"Q5_K", 0xb8b9f57b3af23a6c}, {"Q6_K", 0x5f25de81735ac6e1},
+    {"F32", 0xc4884b9a7204c3be},  {"F16", 0xea45157aa9550b31},  {"BF16", 0x7ad260dd512cf744}, {"Q4_0", 0xfbd5a8dadc577c4d},
+    {"Q4_1", 0x08a38b1671ea65c0}, {"Q5_0", 0x13f6914278feab2d}, {"Q5_1", 0xb6e36978ee5b933f}, {"Q8_0", 0x8a83a74b8bb8f31a},
+    {"Q4_K", 0x399d150088417fcc}, {"Q5_K", 0xfd28af3b66dc50fc}, {"Q6_K", 0xbc61a5f722d1e07d},
 };

@@ -1,0 +1,446 @@
+/* kern_dot_avx512: products on AVX-512 with VNNI. Included by kern_avx512.c only; acts_fill_avx512 and matmul_avx512 are its
+ * entries.
+ *
+ * A vector lane is an output: one zmm is a tile. vpdpbusd adds four products of unsigned codes and signed activations to an
+ * int32. The sums start where the zero point (z) puts them, at -z * S, and at MAGIC = the bits of 1.5 * 2^23, so that they end
+ * as the bits of the float 1.5 * 2^23 + I: P = fma(that, d, -1.5 * 2^23 * d) is (float)I * d rounded once, as long as
+ * |I| < 2^22. With a scale for each half of a block (plan.sub) the halves are summed, scaled and converted without that.
+ *
+ * Activations, a panel of T rows. Quantised: per block 64*T bytes, q [8 groups][T][4], then words [8][T], see the enum. Dense:
+ * [k][T] floats. */
+#pragma once
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kern_dot.h"
+
+enum { DOT_T = 8, DOT_STREAM = 4, DOT_R = 2, CHUNK_BYTES = 16 * 704 };
+#include "kern_dot_range.h"
+#include "kern_dot_acts.h"
+
+#define DOT_INLINE static inline __attribute__((always_inline))
+#ifndef DOT_UNROLL /* the test of this text without AVX-512 has its own */
+#ifdef __clang__
+#define DOT_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define DOT_UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+/* Keeps a vector in a register where it was loaded. */
+#ifndef DOT_KEEP
+#define DOT_KEEP(v) __asm__("" : "+v"(v))
+#endif
+
+enum { DOT_MAGIC = 0x4B400000, DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
+
+/* Words of a row and a block in a panel. */
+enum {
+    WORD_D,         /* float d */
+    WORD_DS,        /* float d * (float)S */
+    WORD_MINUS_8,   /* int MAGIC - 8 * S */
+    WORD_MINUS_16,  /* int MAGIC - 16 * S */
+    WORD_MINUS_128, /* int MAGIC - 128 * S */
+    WORD_HALF0,     /* int -32 * (sum of q over k < 16) */
+    WORD_HALF1,     /* int -32 * (sum of q over k >= 16) */
+    WORD_UNUSED,
+};
+
+/* Codes of a block in a chunk, [8 groups][16][4], then floats or int32 [16] each. */
+enum { CHUNK_D = 512, CHUNK_MINUS_MAGIC_D = 576, CHUNK_MIN = 640, CHUNK_SUB0 = 576, CHUNK_SUB1 = 640, CHUNK_BLOCK = 704 };
+
+/* How a format is multiplied; constant in every text made from it. */
+struct dot_plan {
+    unsigned start; /* the word that a sum starts with; 0: MAGIC alone */
+    bool min, sub;
+};
+
+DOT_INLINE __m512i dot_load(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+DOT_INLINE int32_t dot_int(const uint8_t *p) {
+    int32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+DOT_INLINE __m512i dot_word(const uint8_t *x, unsigned T, unsigned word, unsigned t) {
+    return _mm512_set1_epi32(dot_int(x + 4 * ((8 + word) * T + t)));
+}
+DOT_INLINE __m512 dot_word_ps(const uint8_t *x, unsigned T, unsigned word, unsigned t) {
+    return _mm512_castsi512_ps(dot_word(x, T, word, t));
+}
+DOT_INLINE __m512 dot_load_ps(const uint8_t *p) {
+    return _mm512_loadu_ps((const float *)p);
+}
+DOT_INLINE __m512 dot_f16(const uint8_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+DOT_INLINE __m512 dot_u8_ps(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+DOT_INLINE __m512 dot_minus_magic(__m512 d) {
+    return _mm512_mul_ps(d, _mm512_set1_ps(-0x1.8p23f));
+}
+
+/* ---- packed weights ---------------------------------------------------------------------------------------------------- */
+
+/* To the right, or for n < 0 to the left. The instruction wants a literal, also where gcc at -O0 sees none. */
+DOT_INLINE __m512i dot_shift(__m512i v, int n) {
+    switch (n) {
+    case -4: return _mm512_slli_epi32(v, 4);
+    case -3: return _mm512_slli_epi32(v, 3);
+    case -2: return _mm512_slli_epi32(v, 2);
+    case -1: return _mm512_slli_epi32(v, 1);
+    case 1: return _mm512_srli_epi32(v, 1);
+    case 2: return _mm512_srli_epi32(v, 2);
+    case 3: return _mm512_srli_epi32(v, 3);
+    default: return v;
+    }
+}
+
+/* Unsigned codes of group g of block s in a unit. */
+DOT_INLINE __m512i dot_codes(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned g) {
+    if (f->lo == 8)
+        return _mm512_xor_si512(dot_load(unit + s * 512 + g * 64), _mm512_set1_epi8(-128));
+    __m512i v = dot_load(unit + s * 256 + g % 4 * 64);
+    v = _mm512_and_si512(g < 4 ? v : _mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
+    if (f->hi == 1) {
+        __m512i bits = dot_load(unit + f->hi_at + s * 64);
+        v = _mm512_or_si512(v, _mm512_and_si512(dot_shift(bits, (int)g - 4), _mm512_set1_epi8(16)));
+    } else if (f->hi == 2) {
+        __m512i bits = dot_load(unit + f->hi_at + s * 128 + g / 4 * 64);
+        v = _mm512_or_si512(v, _mm512_and_si512(dot_shift(bits, (int)(g % 4) * 2 - 4), _mm512_set1_epi8(48)));
+    }
+    return v;
+}
+
+DOT_INLINE __m512 dot_scale(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
+    const uint8_t *p = unit + f->scales_at;
+    if (f->scales == KERN_SCALES_K)
+        return _mm512_mul_ps(dot_f16(p + f->blocks * 32), dot_u8_ps(p + s * 16));
+    return dot_f16(f->scales == KERN_SCALES_SUB ? p + f->blocks * 32 : p + s * 32);
+}
+
+DOT_INLINE __m512 dot_minimum(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
+    const uint8_t *p = unit + f->scales_at + f->blocks * 32;
+    if (f->scales == KERN_SCALES_DM)
+        return dot_f16(p + s * 32);
+    __m512 m = _mm512_mul_ps(dot_f16(p + 32), dot_u8_ps(p - f->blocks * 16 + s * 16));
+    return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(m), _mm512_set1_epi32(INT32_MIN)));
+}
+
+/* The scale of half i of block s as int32. */
+DOT_INLINE __m512i dot_sub(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned i) {
+    __m512i both = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(unit + f->scales_at + s * 32)));
+    return _mm512_srai_epi32(i == 0 ? _mm512_slli_epi32(both, 16) : both, 16);
+}
+
+DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, const uint8_t *tile, uint32_t b0, uint32_t n,
+                           uint8_t *out) {
+    for (uint32_t b = b0; b < b0 + n; b++, out += CHUNK_BLOCK) {
+        const uint8_t *unit = tile + (size_t)(b / f->blocks) * f->bytes;
+        unsigned s = b % f->blocks;
+        DOT_UNROLL
+        for (unsigned g = 0; g < 8; g++)
+            _mm512_storeu_si512(out + g * 64, dot_codes(f, unit, s, g));
+        __m512 d = dot_scale(f, unit, s);
+        _mm512_storeu_ps((float *)(out + CHUNK_D), d);
+        if (plan.sub) {
+            _mm512_storeu_si512(out + CHUNK_SUB0, dot_sub(f, unit, s, 0));
+            _mm512_storeu_si512(out + CHUNK_SUB1, dot_sub(f, unit, s, 1));
+            continue;
+        }
+        _mm512_storeu_ps((float *)(out + CHUNK_MINUS_MAGIC_D), dot_minus_magic(d));
+        if (plan.min)
+            _mm512_storeu_ps((float *)(out + CHUNK_MIN), dot_minimum(f, unit, s));
+    }
+}
+
+/* ---- what streamed and chunked products share ------------------------------------------------------------------------------ */
+
+DOT_INLINE __m512i dot_start(struct dot_plan plan, const uint8_t *x, unsigned T, unsigned t) {
+    if (plan.sub)
+        return dot_word(x, T, WORD_HALF0, t);
+    return plan.start ? dot_word(x, T, plan.start, t) : _mm512_set1_epi32(DOT_MAGIC);
+}
+
+/* (float)I * d, with c and first_half the sums of a block. */
+DOT_INLINE __m512 dot_product(struct dot_plan plan, __m512i c, __m512i first_half, __m512i sub1, __m512 d, __m512 minus_magic) {
+    if (plan.sub)
+        return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(first_half, _mm512_mullo_epi32(c, sub1))), d);
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(c), d, minus_magic);
+}
+
+/* ---- up to DOT_STREAM rows: streamed ---------------------------------------------------------------------------------------- */
+
+/* Spreads the prefetch of a unit evenly over its blocks. */
+DOT_INLINE void dot_prefetch(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
+    unsigned lines = f->bytes / 64u, end = (s + 1) * lines / f->blocks;
+    for (unsigned i = s * lines / f->blocks; i < end; i++)
+        _mm_prefetch((const char *)unit + DOT_AHEAD + i * 64, _MM_HINT_T0);
+}
+
+/* Block s of a unit: y[t] takes it in. */
+DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s,
+                                 const uint8_t *x, const unsigned T, __m512 y[DOT_STREAM]) {
+    __m512i c[DOT_STREAM], first_half[DOT_STREAM], sub[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    if (plan.sub) {
+        sub[0] = dot_sub(f, unit, s, 0);
+        sub[1] = dot_sub(f, unit, s, 1);
+    }
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++)
+        c[t] = first_half[t] = dot_start(plan, x, T, t);
+    DOT_UNROLL
+    for (unsigned i = 0; i < 8; i++) {
+        /* both nibbles of a load one after the other, except where a sum ends after four groups */
+        const unsigned g = plan.sub || f->lo == 8 ? i : i / 2 + i % 2 * 4;
+        __m512i w = dot_codes(f, unit, s, g);
+        DOT_KEEP(w);
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++) {
+            if (plan.sub && i == 4) {
+                first_half[t] = _mm512_mullo_epi32(c[t], sub[0]);
+                c[t] = dot_word(x, T, WORD_HALF1, t);
+            }
+            c[t] = _mm512_dpbusd_epi32(c[t], w, _mm512_set1_epi32(dot_int(x + 4 * (g * T + t))));
+        }
+    }
+    __m512 d = dot_scale(f, unit, s), minus_magic = dot_minus_magic(d), min = plan.min ? dot_minimum(f, unit, s) : d;
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++) {
+        __m512 p = dot_product(plan, c[t], first_half[t], sub[1], d, minus_magic);
+        y[t] = _mm512_fmadd_ps(p, dot_word_ps(x, T, WORD_D, t), y[t]);
+        if (plan.min)
+            y[t] = _mm512_fmadd_ps(min, dot_word_ps(x, T, WORD_DS, t), y[t]);
+    }
+}
+
+DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, const uint8_t *x, float *out,
+                           uint32_t n_blocks, const unsigned T) {
+    __m512 y[DOT_STREAM];
+    for (unsigned t = 0; t < T; t++)
+        y[t] = _mm512_setzero_ps();
+    for (uint32_t b = 0; b < n_blocks; unit += f->bytes)
+        for (unsigned s = 0; s < f->blocks && b < n_blocks; s++, b++, x += KERN_LINE * T) {
+            dot_prefetch(f, unit, s);
+            dot_stream_block(f, plan, unit, s, x, T, y);
+        }
+    for (unsigned t = 0; t < T; t++)
+        _mm512_storeu_ps(out + t * DOT_WIDTH, y[t]);
+}
+
+/* ---- panels against the chunks of R tiles -------------------------------------------------------------------------------------- */
+
+/* The sums of a block. w: that block in the first tile's chunk. */
+DOT_INLINE void dot_tile_sums(struct dot_plan plan, const uint8_t *w, const uint8_t *x, const unsigned R, const unsigned T,
+                              __m512i c[DOT_T][DOT_R], __m512i first_half[DOT_T][DOT_R]) {
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++)
+        for (unsigned r = 0; r < R; r++)
+            c[t][r] = first_half[t][r] = dot_start(plan, x, T, t);
+    DOT_UNROLL
+    for (unsigned g = 0; g < 8; g++) {
+        __m512i v[DOT_R];
+        for (unsigned r = 0; r < R; r++) {
+            v[r] = dot_load(w + r * CHUNK_BYTES + g * 64);
+            DOT_KEEP(v[r]);
+        }
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++) {
+            __m512i q = _mm512_set1_epi32(dot_int(x + 4 * (g * T + t)));
+            DOT_UNROLL
+            for (unsigned r = 0; r < R; r++) {
+                if (plan.sub && g == 4) {
+                    first_half[t][r] = _mm512_mullo_epi32(c[t][r], dot_load(w + r * CHUNK_BYTES + CHUNK_SUB0));
+                    c[t][r] = dot_word(x, T, WORD_HALF1, t);
+                }
+                c[t][r] = _mm512_dpbusd_epi32(c[t][r], v[r], q);
+            }
+        }
+    }
+}
+
+/* y [T][DOT_WIDTH] stays in memory: it is the operand of the fma. */
+DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks, const unsigned R,
+                         const unsigned T) {
+    for (uint32_t b = 0; b < n_blocks; b++, w += CHUNK_BLOCK, x += KERN_LINE * T) {
+        __m512i c[DOT_T][DOT_R], first_half[DOT_T][DOT_R];
+        dot_tile_sums(plan, w, x, R, T, c, first_half);
+        DOT_UNROLL
+        for (unsigned r = 0; r < R; r++) {
+            const uint8_t *scales = w + r * CHUNK_BYTES;
+            __m512 d = dot_load_ps(scales + CHUNK_D), minus_magic = plan.sub ? d : dot_load_ps(scales + CHUNK_MINUS_MAGIC_D);
+            __m512 min = plan.min ? dot_load_ps(scales + CHUNK_MIN) : d;
+            __m512i sub1 = plan.sub ? dot_load(scales + CHUNK_SUB1) : c[0][r];
+            DOT_UNROLL
+            for (unsigned t = 0; t < T; t++) {
+                float *out = y + t * DOT_WIDTH + r * KERN_TILE;
+                __m512 p = dot_product(plan, c[t][r], first_half[t][r], sub1, d, minus_magic);
+                __m512 sum = _mm512_fmadd_ps(p, dot_word_ps(x, T, WORD_D, t), _mm512_loadu_ps(out));
+                if (plan.min)
+                    sum = _mm512_fmadd_ps(min, dot_word_ps(x, T, WORD_DS, t), sum);
+                _mm512_storeu_ps(out, sum);
+            }
+        }
+        __asm__("" ::: "memory"); /* or gcc keeps all of y on the stack */
+    }
+}
+
+/* ---- dense weights ------------------------------------------------------------------------------------------------------------ */
+
+DOT_INLINE __m512 dense_load(uint32_t dtype, const uint8_t *w, size_t k) {
+    if (dtype == DTYPE_F32)
+        return dot_load_ps(w + 64 * k);
+    if (dtype == DTYPE_F16)
+        return dot_f16(w + 32 * k);
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(w + 32 * k)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+/* y [T][DOT_WIDTH] over n of k; first: y begins here. */
+DOT_INLINE void dense_tile(uint32_t dtype, const uint8_t *w, const float *x, float *out, uint32_t n, const unsigned R,
+                           const unsigned T, bool first) {
+    __m512 y[DOT_T][DOT_R];
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++)
+        for (unsigned r = 0; r < R; r++)
+            y[t][r] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + t * DOT_WIDTH + r * KERN_TILE);
+    for (uint32_t k = 0; k < n; k++, x += T) {
+        __m512 v[DOT_R];
+        for (unsigned r = 0; r < R; r++)
+            v[r] = dense_load(dtype, w + r * CHUNK_BYTES, k);
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++)
+            for (unsigned r = 0; r < R; r++)
+                y[t][r] = _mm512_fmadd_ps(v[r], _mm512_set1_ps(x[t]), y[t][r]);
+    }
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++)
+        for (unsigned r = 0; r < R; r++)
+            _mm512_storeu_ps(out + t * DOT_WIDTH + r * KERN_TILE, y[t][r]);
+}
+
+/* Weights in a chunk are float32. */
+DOT_INLINE void dense_unpack(uint32_t dtype, const uint8_t *tile, uint32_t from, uint32_t n, uint8_t *chunk) {
+    for (uint32_t k = 0; k < n; k++)
+        _mm512_storeu_ps((float *)chunk + (size_t)k * KERN_TILE, dense_load(dtype, tile, (size_t)from + k));
+}
+
+/* ---- one text per format or plan and number of rows ----------------------------------------------------------------------------- */
+
+static const struct dot_plan plan_code_8 = {WORD_MINUS_8, false, false}, plan_code_16 = {WORD_MINUS_16, false, false},
+                             plan_code_128 = {WORD_MINUS_128, false, false}, plan_code_min = {0, true, false},
+                             plan_sub = {0, false, true};
+
+#define DOT_TILE(PLAN, R, T)                                                                                                     \
+    static void dot_tile_##PLAN##_##R##_##T(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_blocks) {              \
+        dot_tile(plan_##PLAN, chunks, x, y, n_blocks, R, T);                                                                     \
+    }
+#define DENSE_TILE(F, R, T)                                                                                                      \
+    static void dot_tile_##F##_##R##_##T(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n) {                        \
+        dense_tile(DTYPE_##F, chunks, (const float *)x, y, n, R, T, false);                                                      \
+    }
+/* Makes the texts for the numbers of rows that panels have, and their table. */
+#define DOT_TILES(MAKE, PLAN)                                                                                                    \
+    MAKE(PLAN, 1, 1)                                                                                                             \
+    MAKE(PLAN, 1, 2)                                                                                                             \
+    MAKE(PLAN, 1, 3)                                                                                                             \
+    MAKE(PLAN, 1, 4)                                                                                                             \
+    MAKE(PLAN, 1, 8)                                                                                                             \
+    MAKE(PLAN, 2, 1)                                                                                                             \
+    MAKE(PLAN, 2, 2)                                                                                                             \
+    MAKE(PLAN, 2, 3)                                                                                                             \
+    MAKE(PLAN, 2, 4)                                                                                                             \
+    MAKE(PLAN, 2, 8)                                                                                                             \
+    static dot_tile_fn *const dot_tiles_##PLAN[DOT_R * DOT_T] = {dot_tile_##PLAN##_1_1,       dot_tile_##PLAN##_1_2,             \
+                                                                 dot_tile_##PLAN##_1_3,       dot_tile_##PLAN##_1_4,             \
+                                                                 [7] = dot_tile_##PLAN##_1_8, dot_tile_##PLAN##_2_1,             \
+                                                                 dot_tile_##PLAN##_2_2,       dot_tile_##PLAN##_2_3,             \
+                                                                 dot_tile_##PLAN##_2_4,       [15] = dot_tile_##PLAN##_2_8};
+DOT_TILES(DOT_TILE, code_8)
+DOT_TILES(DOT_TILE, code_16)
+DOT_TILES(DOT_TILE, code_128)
+DOT_TILES(DOT_TILE, code_min)
+DOT_TILES(DOT_TILE, sub)
+DOT_TILES(DENSE_TILE, F32)
+
+#define DOT_STREAM_TEXT(F, PLAN, T)                                                                                              \
+    static void dot_stream_##F##_##T(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_blocks) {                       \
+        dot_stream(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, x, y, n_blocks, T);                                              \
+    }
+#define DENSE_STREAM_TEXT(F, PLAN, T)                                                                                            \
+    static void dot_stream_##F##_##T(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n) {                              \
+        dense_tile(DTYPE_##F, tile, (const float *)x, y, n, 1, T, true);                                                         \
+    }
+#define DOT_STREAMS(MAKE, F, PLAN)                                                                                               \
+    MAKE(F, PLAN, 1)                                                                                                             \
+    MAKE(F, PLAN, 2)                                                                                                             \
+    MAKE(F, PLAN, 3)                                                                                                             \
+    MAKE(F, PLAN, 4)                                                                                                             \
+    static dot_stream_fn *const dot_streams_##F[DOT_STREAM] = {dot_stream_##F##_1, dot_stream_##F##_2, dot_stream_##F##_3,       \
+                                                               dot_stream_##F##_4};
+#define DOT_FORMAT(F, PLAN)                                                                                                      \
+    DOT_STREAMS(DOT_STREAM_TEXT, F, PLAN)                                                                                        \
+    static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk) {                          \
+        dot_unpack(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                                          \
+    }
+#define DENSE_FORMAT(F)                                                                                                          \
+    DOT_STREAMS(DENSE_STREAM_TEXT, F, )                                                                                          \
+    static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n, uint8_t *chunk) {                                 \
+        dense_unpack(DTYPE_##F, tile, from, n, chunk);                                                                           \
+    }
+DENSE_FORMAT(F32)
+DENSE_FORMAT(F16)
+DENSE_FORMAT(BF16)
+DOT_FORMAT(Q4_0, code_8)
+DOT_FORMAT(Q4_1, code_min)
+DOT_FORMAT(Q5_0, code_16)
+DOT_FORMAT(Q5_1, code_min)
+DOT_FORMAT(Q8_0, code_128)
+DOT_FORMAT(Q4_K, code_min)
+DOT_FORMAT(Q5_K, code_min)
+DOT_FORMAT(Q6_K, sub)
+
+#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 16, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 176, 176, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
+static const struct dot_text dot_texts[] = {
+    DENSE_TEXT(F32),          DENSE_TEXT(F16),          DENSE_TEXT(BF16),         DOT_TEXT(Q4_0, code_8),
+    DOT_TEXT(Q4_1, code_min), DOT_TEXT(Q5_0, code_16),  DOT_TEXT(Q5_1, code_min), DOT_TEXT(Q8_0, code_128),
+    DOT_TEXT(Q4_K, code_min), DOT_TEXT(Q5_K, code_min), DOT_TEXT(Q6_K, sub),
+};
+_Static_assert(176 * 64 == CHUNK_BYTES, "a dense chunk fits");
+
+static void matmul_avx512(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from,
+                          uint32_t to) {
+    dot_range(&dot_texts[w->type], w, a, y, y_stride, from, to);
+}
+
+/* ---- activations ------------------------------------------------------------------------------------------------------------- */
+
+static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
+    _Alignas(32) int32_t groups[8];
+    _mm256_store_si256((__m256i *)groups, q);
+    for (unsigned g = 0; g < 8; g++)
+        memcpy(out + 4 * (g * T + t), &groups[g], 4);
+    /* pairs, fours, then of each half the four groups */
+    __m256i sums = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), q), _mm256_set1_epi16(1));
+    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
+    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
+    int32_t s0 = _mm256_cvtsi256_si32(sums), s1 = _mm256_extract_epi32(sums, 4), s = s0 + s1, words[8];
+    float ds = d * (float)s;
+    memcpy(&words[WORD_D], &d, 4);
+    memcpy(&words[WORD_DS], &ds, 4);
+    words[WORD_MINUS_8] = DOT_MAGIC - 8 * s;
+    words[WORD_MINUS_16] = DOT_MAGIC - 16 * s;
+    words[WORD_MINUS_128] = DOT_MAGIC - 128 * s;
+    words[WORD_HALF0] = -32 * s0;
+    words[WORD_HALF1] = -32 * s1;
+    words[WORD_UNUSED] = 0;
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(out + 4 * ((8 + i) * T + t), &words[i], 4);
+}
+
+static void acts_fill_avx512(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults) {
+    dot_acts_fill(a, x, x_stride, from, to, faults);
+}

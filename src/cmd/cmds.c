@@ -44,6 +44,12 @@ static const struct opt opts_detokenize[] = {
 
 static const struct opt *const tokenize_opts[] = {opts_common, opts_lines, opts_tokenize, NULL};
 static const struct opt *const detokenize_opts[] = {opts_common, opts_lines, opts_detokenize, NULL};
+static const struct opt opts_render[] = {
+    {"ids", 0, OPT_FLAG, NULL, "also the token ids, by the tokenizer of MODEL", offsetof(struct cmd_opts, ids), 0, 0},
+    {.name = NULL},
+};
+
+static const struct opt *const render_opts[] = {opts_common, opts_lines, opts_render, NULL};
 static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
 static const struct opt *const show_opts[] = {opts_common, opts_json, opts_show, NULL};
 static const struct opt *const plain_opts[] = {opts_common, NULL};
@@ -54,10 +60,15 @@ static const char serve_text[] =
     "Each model has its own engine process. Without MODEL the store's default model is served. One line on stdout says where, once\n"
     "every model answers. SIGTERM or Ctrl-C lets answers under way end and leaves; a second one leaves at once.";
 
+static const char render_text[] =
+    "Reads lines {\"template\": text, \"context\": {variables}, \"now\": \"2026-01-31T12:00:00\"}; the template may be left out where\n"
+    "MODEL has one. Writes {\"output\": text, \"segments\": [[\"t\" or \"r\", text], ...]}: of the template or of the request.";
+
 const struct cmd cmds[] = {
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
     {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},
+    {"render", "[MODEL] --jsonl", "Chat template and context in, text and its origin out", render_text, render_opts, 0, 1, cmd_render, false},
     {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
     {"check", "FILE", "Read a model file as strictly as loading does", NULL, plain_opts, 1, 1, cmd_check, false},
     {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},

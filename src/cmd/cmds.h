@@ -14,3 +14,4 @@ int cmd_show(struct cmd_args *a, struct err *e);
 int cmd_check(struct cmd_args *a, struct err *e);
 int cmd_tokenize(struct cmd_args *a, struct err *e);
 int cmd_detokenize(struct cmd_args *a, struct err *e);
+int cmd_render(struct cmd_args *a, struct err *e);

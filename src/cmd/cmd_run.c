@@ -1,6 +1,7 @@
 /* moat run: a chat in the terminal, or one answer for a script. With stdout piped nothing but the answer goes there. */
 #include "cmds.h"
 #include "chat.h"
+#include "sampling.h"
 #include "talk.h"
 
 #include <errno.h>
@@ -37,27 +38,6 @@ static void print_text(void *ctx, struct str text) {
     fflush(stdout);
 }
 
-static void fill_sampling(const struct cmd_opts *o, struct gen_req *req) {
-    req->max_tokens = o->n_given ? (uint32_t)o->n : 0;
-    req->n = 1;
-    req->ignore_eos = o->ignore_eos;
-    req->sampling = (struct gen_sampling){
-        .temperature = (float)o->temperature,
-        .top_k = (uint32_t)o->top_k,
-        .top_p = (float)o->top_p,
-        .min_p = (float)o->min_p,
-        .typical = (float)o->typical,
-        .repetition_penalty = (float)o->repetition_penalty,
-        .presence_penalty = (float)o->presence_penalty,
-        .frequency_penalty = (float)o->frequency_penalty,
-        .penalty_last_n = (uint32_t)o->penalty_last_n,
-        .has_seed = o->seed_given,
-        .seed = o->seed,
-    };
-    for (unsigned i = 0; i < o->stop.n && i < WIRE_STOPS_MAX; i++)
-        req->stop[req->n_stop++] = str_of(o->stop.items[i]);
-}
-
 static void print_speed(const struct chat_answer *answer) {
     const struct gen_usage *u = &answer->usage;
     fprintf(stderr, "moat: %u prompt tokens (%u cached) in %.0f ms; %u tokens in %.2f s, %.1f tokens/s; seed %llu\n",
@@ -85,11 +65,14 @@ static int answer_talk(struct run *run, struct err *e) {
     req->kind = chat ? GEN_CHAT : GEN_TEXT;
     req->body = buf_as_str(&body);
     req->now = str_of(now);
-    fill_sampling(run->opts, req);
+    req->add_special = !chat;
+    int r = body.failed ? err_set(e, ERR_MEMORY, "", "out of memory") : sampling_fill(run->opts, req, e);
+    if (!run->opts->n_given)
+        req->max_tokens = 0;
     run->answer.n = 0;
     interrupted = 0;
-    int r = body.failed ? err_set(e, ERR_MEMORY, "", "out of memory")
-                        : chat_ask(run->chat, req, print_text, run, (volatile const int *)&interrupted, &answer, e);
+    if (r == 0)
+        r = chat_ask(run->chat, req, print_text, run, (volatile const int *)&interrupted, &answer, e);
     if (r < 0 && answer.refused == GEN_CONTEXT_EXCEEDED && e)
         e->code = ERR_LIMIT; /* the caller may shorten the conversation */
     if (r == 0 && run->opts->verbose)

@@ -15,3 +15,5 @@ int cmd_check(struct cmd_args *a, struct err *e);
 int cmd_tokenize(struct cmd_args *a, struct err *e);
 int cmd_detokenize(struct cmd_args *a, struct err *e);
 int cmd_render(struct cmd_args *a, struct err *e);
+int cmd_engine(struct cmd_args *a, struct err *e);
+int cmd_generate(struct cmd_args *a, struct err *e);

@@ -50,6 +50,14 @@ static const struct opt opts_render[] = {
 };
 
 static const struct opt *const render_opts[] = {opts_common, opts_lines, opts_render, NULL};
+static const struct opt opts_run[] = {
+    {"n", 'n', OPT_COUNT, "N", "most tokens of an answer (default: what the context leaves)", offsetof(struct cmd_opts, n), 1,
+     16777216},
+    {"system", 0, OPT_TEXT, "TEXT", "the system prompt", offsetof(struct cmd_opts, system), 0, 0},
+    {.name = NULL},
+};
+
+static const struct opt *const run_opts[] = {opts_common, opts_compute, opts_sampling, opts_run, NULL};
 static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
 static const struct opt *const show_opts[] = {opts_common, opts_json, opts_show, NULL};
 static const struct opt *const plain_opts[] = {opts_common, NULL};
@@ -68,7 +76,8 @@ const struct cmd cmds[] = {
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
     {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},
-    {"render", "[MODEL] --jsonl", "Chat template and context in, text and its origin out", render_text, render_opts, 0, 1, cmd_render, false},
+    {"render", "[MODEL] --jsonl", "Chat template and context in, text and its origin out", render_text, render_opts, 0, 1,
+     cmd_render, false},
     {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
     {"check", "FILE", "Read a model file as strictly as loading does", NULL, plain_opts, 1, 1, cmd_check, false},
     {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
@@ -77,5 +86,10 @@ const struct cmd cmds[] = {
      tokenize_opts, 1, 1, cmd_tokenize, false},
     {"detokenize", "MODEL --jsonl", "Token ids in, text out", "Reads one JSON array of ids a line and writes one string a line.",
      detokenize_opts, 1, 1, cmd_detokenize, false},
+    {"run", "[MODEL] [PROMPT]", "Chat with a model in the terminal, or answer one prompt",
+     "MODEL is a GGUF file or a name in the store (default: the store's default model). With PROMPT, or with a prompt on stdin,\nit prints the answer and ends; - as PROMPT reads stdin. Otherwise it is a chat: /help shows its commands.",
+     run_opts, 0, 2, cmd_run, false},
+    {"import", "FILE NAME:TAG", "Check a model file and bring it into the store",
+     "Prints the name and the digest of the release.", plain_opts, 2, 2, cmd_import, false},
     {.name = NULL},
 };

@@ -75,6 +75,10 @@ test_set() {
         $venv/bin/pip install -q --disable-pip-version-check numpy==1.26.4 openai==1.59.9 jinja2==3.1.6 >&2
         touch $venv/done-1
     fi
+    if ! [ -e build/npm/done-1 ]; then
+        npm install --silent --no-audit --no-fund --prefix build/npm openai@4.104.0 >&2
+        touch build/npm/done-1
+    fi
 }
 
 # llama.cpp as its Python package builds it for this machine. gcc 12 breaks its AMX code unless two passes are off.

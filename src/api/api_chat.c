@@ -104,7 +104,10 @@ static int add_message(struct reader *r, size_t i, yyjson_val *m) {
     snprintf(param, sizeof param, "messages[%zu]", i);
     if (!yyjson_is_obj(m))
         return api_wrong_type(r, param, "an object", m);
-    struct str role = api_json_str(yyjson_obj_get(m, "role"));
+    yyjson_val *role_value = yyjson_obj_get(m, "role");
+    struct str role = api_json_str(role_value);
+    if (!role_value)
+        return api_refuse(r->bad, 400, "missing_required_parameter", param, "Missing required parameter: '%s.role'.", param);
     if (add_role(r, i, role) < 0 || add_content(r, i, yyjson_obj_get(m, "content"), str_is(role, "assistant")) < 0)
         return -1;
     size_t k, max;

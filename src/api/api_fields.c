@@ -10,6 +10,7 @@ struct str api_json_str(yyjson_val *v) {
 
 static const char *type_name(yyjson_val *v) {
     switch (yyjson_get_type(v)) {
+    case YYJSON_TYPE_NONE: return "nothing";
     case YYJSON_TYPE_NULL: return "null";
     case YYJSON_TYPE_BOOL: return "a boolean";
     case YYJSON_TYPE_STR: return "a string";
@@ -113,9 +114,9 @@ int api_fields_read(struct reader *r, yyjson_val *root, const struct field *cons
         } else if (!f && r->opts->warn_unknown) {
             ignore(r, name);
         } else if (!f) {
-            int n = name.n < 64 ? (int)name.n : 64;
-            char shown[65];
-            snprintf(shown, sizeof shown, "%.*s", n, name.p);
+            char shown[96];
+            snprintf(shown, sizeof shown, "%s%s%.*s", r->within ? r->within : "", r->within ? "." : "",
+                     name.n < 64 ? (int)name.n : 64, name.p);
             return api_refuse(r->bad, 400, "unknown_parameter", shown, "Unknown parameter: '%s'.", shown);
         }
     }
@@ -126,7 +127,7 @@ int api_body_read(struct str body, struct api_call *call, struct api_error *bad)
     struct err e = {0};
     if (json_read(body, API_JSON_DEPTH_MAX, &call->doc, &e) < 0)
         return api_refuse(bad, e.code == ERR_MEMORY ? 500 : 400, "invalid_json", "",
-                          "We could not parse the JSON body of your request: %s%s%s.", e.where, e.where[0] ? " " : "", e.msg);
+                          "We could not parse the JSON body of your request: %s: %s.", e.where, e.msg);
     if (!yyjson_is_obj(yyjson_doc_get_root(call->doc)))
         return api_refuse(bad, 400, "invalid_type", "", "The body of the request must be a JSON object.");
     return 0;

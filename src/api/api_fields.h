@@ -8,6 +8,7 @@ struct reader {
     struct api_call *call;
     struct api_error *bad;
     const struct api_opts *opts;
+    const char *within;               /* the field that is being read, or NULL at the top */
     yyjson_val *messages, *variables; /* chat: what becomes the template's variables */
     bool no_generation_prompt, has_max_tokens, add_special;
     uint32_t best_of;

@@ -97,7 +97,12 @@ static int read_stream_options(struct reader *r, const char *name, yyjson_val *v
         {.name = NULL},
     };
     static const struct field *const groups[] = {fields, NULL};
-    return yyjson_is_obj(v) ? api_fields_read(r, v, groups) : api_wrong_type(r, name, "an object", v);
+    if (!yyjson_is_obj(v))
+        return api_wrong_type(r, name, "an object", v);
+    r->within = name;
+    int failed = api_fields_read(r, v, groups);
+    r->within = NULL;
+    return failed;
 }
 
 static int read_store(struct reader *r, const char *name, yyjson_val *v) {

@@ -17,7 +17,12 @@ static int check_tokenizer(const struct gguf *g, uint32_t *n_tokens, struct err 
 
 static int check_template(const struct gguf *g, struct err *e) {
     struct str source;
-    return model_template(g, &source, e);
+    struct tmpl *template = NULL;
+    int code = model_template(g, &source, e);
+    if (code == 0 && source.n && (code = tmpl_new(source, &template, e)) < 0)
+        err_within(e, "tokenizer.chat_template");
+    tmpl_free(template);
+    return code;
 }
 
 int cmd_check(struct cmd_args *a, struct err *e) {

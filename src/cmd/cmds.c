@@ -58,6 +58,12 @@ static const struct opt opts_run[] = {
 };
 
 static const struct opt *const run_opts[] = {opts_common, opts_compute, opts_sampling, opts_run, NULL};
+static const struct opt opts_generate[] = {
+    {"n", 'n', OPT_COUNT, "N", "tokens to generate (default 64)", offsetof(struct cmd_opts, n), 1, 16777216},
+    {.name = NULL},
+};
+
+static const struct opt *const generate_opts[] = {opts_common, opts_compute, opts_lines, opts_generate, opts_sampling, NULL};
 static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
 static const struct opt *const show_opts[] = {opts_common, opts_json, opts_show, NULL};
 static const struct opt *const plain_opts[] = {opts_common, NULL};
@@ -72,7 +78,14 @@ static const char render_text[] =
     "Reads lines {\"template\": text, \"context\": {variables}, \"now\": \"2026-01-31T12:00:00\"}; the template may be left out where\n"
     "MODEL has one. Writes {\"output\": text, \"segments\": [[\"t\" or \"r\", text], ...]}: of the template or of the request.";
 
+static const char generate_text[] =
+    "Reads one JSON array of ids a line and writes {\"ids\": [the new ones], \"logprobs\": [...], \"finish\": \"length\" or \"stop\"}\n"
+    "a line. All lines are computed as one continuous batch; an end token is not among the ids.";
+
 const struct cmd cmds[] = {
+    {"engine", "", "The child process that computes", NULL, plain_opts, 0, 0, cmd_engine, true},
+    {"generate", "MODEL --jsonl", "Token ids in, the tokens that follow out", generate_text, generate_opts, 1, 1, cmd_generate,
+     false},
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
     {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},

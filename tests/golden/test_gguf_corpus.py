@@ -20,14 +20,16 @@ if not os.path.exists(os.path.join(FOLDER, "refusals.py")):
     sys.exit(0)
 
 valid = judge("check_valid.py", MOAT)
-good = len(re.findall(r"^\S+\.gguf +ok", valid, re.M))
-bad = len(re.findall(r"^\S+\.gguf +(?!ok)", valid, re.M))
+verdicts = re.findall(r"^\S+\.gguf +(\S+)", valid, re.M)
+good = verdicts.count("ok")
+bad = len(verdicts) - good
 refusals = judge("refusals.py", os.path.join(FOLDER, "malformed"), *(["--data", "40000000"] if os.environ.get("QUICK") else []), "--", MOAT, "check", "{}")
 total = re.search(r"^(?:(\d+) not ok)?(?:, )?(?:(\d+) ok)? of (\d+)$", refusals, re.M)
 if bad:
     print(valid)
 if not total or total[1]:
     print(refusals)
-passed, failed = good + int(total[2] or 0) if total else good, bad + (int(total[1] or 0) if total else 1)
+refused, accepted = (int(total[2] or 0), int(total[1] or 0)) if total else (0, 1)
+passed, failed = good + refused, bad + accepted + (not verdicts)
 print(f"{passed} passed, {failed} failed, 0 skipped")
 sys.exit(failed != 0)

@@ -2,6 +2,7 @@
 #include "cmds.h"
 #include "../gguf/gguf.h"
 #include "../kern/kern.h"
+#include "../engine/engine.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -64,6 +65,20 @@ static struct sums sum_tensors(const struct gguf *g) {
     return s;
 }
 
+/* ---- identity ------------------------------------------------------------------------------------------------------ */
+
+struct identity {
+    char weights[65];     /* SHA-256 of the file */
+    char fingerprint[65]; /* what `moat serve MODEL` answers with, by default settings; its first 16 digits count */
+};
+
+static int identify(const struct cmd_model *m, const struct gguf *g, struct identity *id, struct err *e) {
+    struct digest weights = m->from_store ? m->weights : sha256_of(m->map);
+    struct engine_opts opts = {.weights = &weights, .kv_type = DTYPE_F16};
+    digest_hex(&weights, id->weights);
+    return engine_fingerprint(g, &opts, engine_default_ctx(g), id->fingerprint, e);
+}
+
 /* ---- JSON ---------------------------------------------------------------------------------------------------------- */
 
 /* Hands on what was collected; one piece at a time, so that memory holds no more than the largest value. */
@@ -112,12 +127,14 @@ static int json_tensors(const struct gguf *g, struct buf *b, struct err *e) {
     return code;
 }
 
-static int show_json(const struct cmd_model *m, const struct gguf *g, struct str template, struct err *e) {
+static int show_json(const struct cmd_model *m, const struct gguf *g, const struct identity *id, struct str template,
+                     struct err *e) {
     struct buf b = {0};
     struct sums s = sum_tensors(g);
     buf_z(&b, "{\"file\": ");
     buf_json(&b, str_of(m->path));
-    buf_fmt(&b, ", \"bytes\": %zu, \"version\": %u, \"alignment\": %u, \"data_start\": %llu,\n", m->map.n, gguf_version(g),
+    buf_fmt(&b, ", \"sha256\": \"%s\", \"fingerprint\": \"moat-%.16s\",\n", id->weights, id->fingerprint);
+    buf_fmt(&b, "\"bytes\": %zu, \"version\": %u, \"alignment\": %u, \"data_start\": %llu,\n", m->map.n, gguf_version(g),
             gguf_alignment(g), (unsigned long long)gguf_data_start(g));
     int code = json_metadata(g, &b, e);
     if (code == 0)
@@ -192,10 +209,11 @@ static void print_template(struct str template) {
     putchar('\n');
 }
 
-static void show_text(const struct cmd_model *m, const struct gguf *g, struct str template) {
+static void show_text(const struct cmd_model *m, const struct gguf *g, const struct identity *id, struct str template) {
     struct sums s = sum_tensors(g);
     printf("%s: %zu bytes, GGUF version %u, alignment %u, data from %llu\n", m->path, m->map.n, gguf_version(g),
            gguf_alignment(g), (unsigned long long)gguf_data_start(g));
+    printf("sha256 %s\nfingerprint moat-%.16s\n", id->weights, id->fingerprint);
     printf("metadata: %llu pairs\n", (unsigned long long)gguf_n_kv(g));
     print_metadata(g);
     printf("tensors: %llu, %llu values, %llu bytes\n", (unsigned long long)gguf_n_tensors(g), (unsigned long long)s.n_values,
@@ -215,12 +233,13 @@ static int show(const struct cmd_opts *o, const struct cmd_model *m, int out, st
     struct str template = STR("");
     if (code == 0 && gguf_str_or(g, "tokenizer.chat_template", STR(""), &template, NULL) < 0)
         template = STR(""); /* of another type: it stands among the metadata */
+    struct identity id;
     if (code == 0 && o->tensor)
         code = show_tensor(g, o->tensor, out, o->out, e);
-    else if (code == 0 && o->json)
-        code = show_json(m, g, template, e);
+    else if (code == 0 && (code = identify(m, g, &id, e)) == 0 && o->json)
+        code = show_json(m, g, &id, template, e);
     else if (code == 0)
-        show_text(m, g, template);
+        show_text(m, g, &id, template);
     gguf_close(g);
     return code;
 }

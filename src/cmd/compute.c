@@ -1,20 +1,9 @@
 #include "compute.h"
+#include "../engine/engine.h"
 
 #include <stdlib.h>
 
-enum { CTX_DEFAULT = 8192, CHUNK_DEFAULT = 512 };
-
-static uint32_t default_ctx(const struct gguf *g) {
-    struct str arch = {0};
-    char key[128];
-    uint32_t trained = CTX_DEFAULT;
-    if (gguf_str(g, "general.architecture", &arch, NULL) == 0) {
-        snprintf(key, sizeof key, "%.*s.context_length", (int)(arch.n < 64 ? arch.n : 64), arch.p);
-        if (gguf_u32(g, key, &trained, NULL) < 0)
-            trained = CTX_DEFAULT; /* model_open says what is wrong with it */
-    }
-    return trained < CTX_DEFAULT ? trained : CTX_DEFAULT;
-}
+enum { CHUNK_DEFAULT = 512 };
 
 static int open_all(const struct cmd_args *a, const char *model, unsigned threads, struct compute *c, struct err *e) {
     const struct cmd_opts *o = &a->opts;
@@ -34,7 +23,7 @@ static int open_all(const struct cmd_args *a, const char *model, unsigned thread
     opts.kern = c->kern;
     opts.kv_type = (enum dtype)cmd_kv_type(o->kv);
     opts.pool = c->pool;
-    opts.ctx = o->ctx ? (uint32_t)o->ctx : default_ctx(c->gguf);
+    opts.ctx = o->ctx ? (uint32_t)o->ctx : engine_default_ctx(c->gguf);
     opts.rows_max = c->chunk;
     if (model_open(c->gguf, &opts, &c->model, e) < 0)
         err_within(e, model);

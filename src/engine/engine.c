@@ -9,7 +9,7 @@ enum { CTX_DEFAULT = 8192, PARALLEL_DEFAULT = 32, QUEUE_DEFAULT = 256, CHUNK_DEF
 
 /* ---- opening --------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t default_ctx(const struct gguf *g) {
+uint32_t engine_default_ctx(const struct gguf *g) {
     struct str arch;
     char key[128];
     uint32_t trained = CTX_DEFAULT;
@@ -22,7 +22,7 @@ static uint32_t default_ctx(const struct gguf *g) {
 
 static void set_defaults(struct engine_opts *o, const struct gguf *g) {
     o->threads = o->threads ? o->threads : cpus_usable();
-    o->ctx = o->ctx ? o->ctx : default_ctx(g);
+    o->ctx = o->ctx ? o->ctx : engine_default_ctx(g);
     o->parallel = o->parallel ? o->parallel : PARALLEL_DEFAULT;
     o->queue = o->queue ? o->queue : QUEUE_DEFAULT;
     o->chunk = o->chunk ? o->chunk : CHUNK_DEFAULT;

@@ -27,6 +27,8 @@ struct engine_opts {
     const struct digest *weights; /* SHA-256 of the model file; NULL: no fingerprint is computed */
     bool sync_text;               /* tests and inspection: render and tokenise inside engine_submit, no text workers */
 };
+/* The context served where none is asked for: the smaller of the model's and 8192. */
+uint32_t engine_default_ctx(const struct gguf *g);
 struct engine;
 /* g is borrowed until engine_free, and so is the map under it. */
 int engine_new(const struct gguf *g, const struct engine_opts *opts, struct engine **out, struct err *e) MUST_USE;

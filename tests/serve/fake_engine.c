@@ -224,6 +224,6 @@ int main(int argc, char **argv) {
     if (r == 0)
         r = a.cmd->run(&a, &e);
     if (r < 0)
-        fprintf(stderr, "moat: serve failed: %s: %s\n", e.where, e.msg);
-    return r < 0 ? -r : 0;
+        cmd_print_error(a.cmd, &e);
+    return cmd_status(r);
 }

@@ -18,7 +18,14 @@
 /* ---- tokenizers ---------------------------------------------------------------------------------------------------- */
 
 enum tok_model { TOK_BPE, TOK_SPM, TOK_UNIGRAM, TOK_WORDPIECE, TOK_GEMMA4 };
-enum tok_kind { TOK_NORMAL = 1, TOK_UNKNOWN = 2, TOK_CONTROL = 3, TOK_USER = 4, TOK_UNUSED = 5, TOK_BYTE = 6 }; /* GGUF's numbers */
+enum tok_kind {
+    TOK_NORMAL = 1,
+    TOK_UNKNOWN = 2,
+    TOK_CONTROL = 3,
+    TOK_USER = 4,
+    TOK_UNUSED = 5,
+    TOK_BYTE = 6
+}; /* GGUF's numbers */
 enum { TOK_NONE = -1 };
 
 struct tok_piece {
@@ -29,24 +36,26 @@ struct tok_piece {
 /* What a tokenizer is made of: plain data that `model` fills from a file. Borrowed only during tok_new. */
 struct tok_spec {
     enum tok_model model;
-    struct str pre;             /* tokenizer.ggml.pre; "" where the file names none */
-    struct str arch;            /* general.architecture: decides the rule where pre is absent */
+    struct str pre;  /* tokenizer.ggml.pre; "" where the file names none */
+    struct str arch; /* general.architecture: decides the rule where pre is absent */
     const struct tok_piece *pieces;
     uint32_t n_pieces;
-    const struct str *merges;   /* "left right", in rank order */
+    const struct str *merges; /* "left right", in rank order */
     uint32_t n_merges;
     int32_t bos, eos, eot, unk, sep, cls, pad, mask; /* ids or TOK_NONE */
     bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_spaces;
-    struct str charsmap;        /* SentencePiece precompiled normaliser, or empty */
+    struct str charsmap; /* SentencePiece precompiled normaliser, or empty */
 };
 struct tok; /* opaque, immutable: any number of threads */
-int tok_new(const struct tok_spec *spec, struct tok **out, struct err *e) MUST_USE; /* ERR_INPUT names the field; unknown pre by name */
+int tok_new(const struct tok_spec *spec, struct tok **out,
+            struct err *e) MUST_USE; /* ERR_INPUT names the field; unknown pre by name */
 void tok_free(struct tok *t);
 uint32_t tok_n(const struct tok *t);
-int32_t tok_bos(const struct tok *t);              /* TOK_NONE where the model's settings add none */
-struct str tok_piece_bytes(const struct tok *t, uint32_t id); /* the bytes that the token decodes to (control tokens: their name) */
+int32_t tok_bos(const struct tok *t); /* TOK_NONE where the model's settings add none */
+struct str tok_piece_bytes(const struct tok *t,
+                           uint32_t id); /* the bytes that the token decodes to (control tokens: their name) */
 enum tok_kind tok_kind(const struct tok *t, uint32_t id);
-int32_t tok_find(const struct tok *t, struct str name);       /* the id spelled exactly so, or TOK_NONE */
+int32_t tok_find(const struct tok *t, struct str name); /* the id spelled exactly so, or TOK_NONE */
 
 enum tok_mode {
     TOK_TEXT,    /* control tokens written out are plain text: what a user typed */
@@ -55,34 +64,36 @@ enum tok_mode {
 struct tok_ids {
     uint32_t *ids; /* malloc'ed, grows; free with tok_ids_free */
     size_t n, cap;
-    size_t max;    /* 0: 1 << 26; beyond it ERR_LIMIT */
+    size_t max; /* 0: 1 << 26; beyond it ERR_LIMIT */
 };
 void tok_ids_free(struct tok_ids *ids);
-/* Appends the ids of s. Any bytes are taken; what is not UTF-8 is encoded byte by byte where the vocabulary can. */
+/* Appends the ids of s, of at most 1 GiB. Any bytes are taken; what is not UTF-8 is encoded byte by byte where the vocabulary
+ * can. On failure ids holds what it held before. */
 int tok_encode(const struct tok *t, struct str s, enum tok_mode mode, struct tok_ids *ids, struct err *e) MUST_USE;
 /* Appends what the model's settings put before (BOS, CLS) and, with `after`, behind (EOS, SEP) a whole text. */
 int tok_add_front(const struct tok *t, struct tok_ids *ids, struct err *e) MUST_USE;
 int tok_add_back(const struct tok *t, struct tok_ids *ids, struct err *e) MUST_USE;
 
-/* Streaming decoder: never emits part of a character. One per choice; all-zero is the start. */
+/* Streaming decoder: what it emits is whole characters, U+FFFD for each broken sequence. One per choice; all-zero is the start. */
 struct tok_stream {
-    char held[64];   /* bytes of an unfinished character or piece */
+    char held[4]; /* bytes of an unfinished character */
     uint8_t n_held;
-    bool begun;      /* something was emitted: SentencePiece drops the space before the first piece only */
+    bool begun; /* a token was decoded: SentencePiece drops the space before the first one only */
 };
-/* Appends to out the text that id completes; control tokens give nothing unless `special`. */
+/* Appends to out the text that id completes; control tokens, and ids beyond the vocabulary, give nothing (control tokens their
+ * name with `special`). */
 void tok_stream_add(const struct tok *t, struct tok_stream *s, uint32_t id, bool special, struct buf *out);
-/* What is still held, as U+FFFD per broken sequence. */
+/* What is still held: U+FFFD for a character that was never finished. */
 void tok_stream_end(struct tok_stream *s, struct buf *out);
-/* Raw bytes of a whole sequence, as `detokenize --hex` shows them. */
+/* Appends the raw bytes of a whole sequence, as `detokenize --hex` shows them. */
 void tok_decode(const struct tok *t, const uint32_t *ids, size_t n, bool special, struct buf *out);
 
 /* ---- chat templates --------------------------------------------------------------------------------------------------- */
 
 /* Rendered text in pieces of one origin each, in order. */
 struct tmpl_segment {
-    struct str text;     /* in the output's buffer */
-    bool from_request;   /* these bytes came from the request (or from `now`), through whatever operators and filters */
+    struct str text;   /* in the output's buffer */
+    bool from_request; /* these bytes came from the request (or from `now`), through whatever operators and filters */
 };
 struct tmpl_out {
     struct buf text;               /* the whole text */
@@ -92,10 +103,10 @@ struct tmpl_out {
 void tmpl_out_free(struct tmpl_out *out);
 
 struct tmpl_limits { /* 0: the default of INTERFACES.md */
-    uint64_t steps;      /* 1,000,000 */
-    uint32_t range;      /* 100,000 items */
-    size_t output;       /* 1 MiB beyond the request's own text */
-    uint32_t depth;      /* 64 */
+    uint64_t steps;  /* 1,000,000 */
+    uint32_t range;  /* 100,000 items */
+    size_t output;   /* 1 MiB beyond the request's own text */
+    uint32_t depth;  /* 64 */
 };
 struct tmpl; /* opaque, immutable */
 /* Compiles a template of at most 1 MiB. ERR_INPUT "syntax" errors name the line; strings of the template count as its own. */
@@ -108,6 +119,7 @@ void tmpl_free(struct tmpl *t);
 int tmpl_render(const struct tmpl *t, yyjson_val *context, const char *const *trusted, struct str now,
                 const struct tmpl_limits *limits, struct tmpl_out *out, struct err *e) MUST_USE;
 
-/* Tokens of rendered segments: template bytes in special mode, request bytes in text mode, as one text (merges do not cross
- * a change of origin). Prepends BOS where the settings ask for it and the text does not begin with it. */
+/* Tokens of rendered segments as one text, so that they are those the model was trained on. A control token is recognised only
+ * where all its bytes are the template's: the request can neither write one nor complete one. Puts BOS in front where the
+ * settings ask for it and the text does not begin with it. */
 int tok_encode_segments(const struct tok *t, const struct tmpl_out *rendered, struct tok_ids *ids, struct err *e) MUST_USE;

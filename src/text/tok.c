@@ -145,8 +145,9 @@ static int find_added(struct tok *t, struct err *e) {
         if (!found_first || t->names[i].n == 0 || is_filler(t->names[i]) || tok_map_find(&t->by_name, t->names[i]) != i)
             continue;
         if (t->names[i].n > ADDED_BYTES_MAX) /* text is searched for it at every byte */
-            return err_set(e, ERR_LIMIT, "tokenizer.ggml.tokens", "token %u is a control or user-defined one of %zu bytes; at most %u are read",
-                           i, t->names[i].n, ADDED_BYTES_MAX);
+            return err_set(e, ERR_LIMIT, "tokenizer.ggml.tokens",
+                           "token %u is a control or user-defined one of %zu bytes; at most %u are read", i, t->names[i].n,
+                           ADDED_BYTES_MAX);
         added[n_added++] = i;
         if (kind == TOK_USER)
             user[n_user++] = i;

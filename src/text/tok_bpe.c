@@ -22,7 +22,8 @@ int tok_bpe_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
     t->encode = encode_bpe;
     t->rule = tok_rule_find(spec->pre, spec->arch);
     if (!t->rule && (spec->pre.n == 0 || str_is(spec->pre, "default")))
-        return err_set(e, ERR_INPUT, "tokenizer.ggml.pre", "is missing, and architecture '%.*s' does not say how text is cut into words",
+        return err_set(e, ERR_INPUT, "tokenizer.ggml.pre",
+                       "is missing, and architecture '%.*s' does not say how text is cut into words",
                        (int)(spec->arch.n < 64 ? spec->arch.n : 64), spec->arch.p);
     if (!t->rule)
         return err_set(e, ERR_INPUT, "tokenizer.ggml.pre", "'%.*s' is not a known pre-tokenizer",

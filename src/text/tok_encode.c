@@ -81,7 +81,8 @@ static const char *trusted_until(struct origin *o, const char *at, const char *e
 }
 
 /* The longest added token at p, or TOK_ABSENT. */
-static uint32_t added_at(const struct tok *t, const struct tok_prefixes *added, struct origin *o, const char *p, const char *end) {
+static uint32_t added_at(const struct tok *t, const struct tok_prefixes *added, struct origin *o, const char *p,
+                         const char *end) {
     const char *trusted = trusted_until(o, p, end);
     struct tok_walk w = {0};
     uint32_t id = TOK_ABSENT, best = TOK_ABSENT;

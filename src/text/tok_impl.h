@@ -51,7 +51,7 @@ struct tok_prefixes {
     const struct str *keys; /* by id */
     uint32_t *ids;          /* in the order of their keys */
     uint32_t n;
-    uint32_t first[257];    /* keys that begin with byte b are ids[first[b]] .. ids[first[b + 1] - 1] */
+    uint32_t first[257]; /* keys that begin with byte b are ids[first[b]] .. ids[first[b + 1] - 1] */
 };
 /* A walk down one text: keys [low, high) begin with its first `depth` bytes. */
 struct tok_walk {
@@ -65,8 +65,8 @@ bool tok_walk_step(const struct tok_prefixes *t, struct tok_walk *w, uint8_t byt
 
 /* ---- the tokenizer -------------------------------------------------------------------------------------------------------- */
 
-struct tok_rule;  /* tok_pre.c: how byte-level BPE cuts a text into words */
-struct tok_enc;   /* one call of tok_encode */
+struct tok_rule;      /* tok_pre.c: how byte-level BPE cuts a text into words */
+struct tok_enc;       /* one call of tok_encode */
 struct tok_charsmap { /* SentencePiece's normaliser: a double array and the replacements it points to */
     const uint8_t *units;
     uint32_t n_units;
@@ -77,19 +77,19 @@ struct tok {
     enum tok_model model;
     uint32_t n;
     struct arena arena;
-    struct str *names;     /* as the file spells them */
-    struct str *texts;     /* what they decode to */
+    struct str *names; /* as the file spells them */
+    struct str *texts; /* what they decode to */
     uint8_t *kinds;
-    double *scores;        /* unigram only */
-    uint32_t *ranks;       /* SentencePiece BPE: by falling score, 0 is merged first; TOK_ABSENT: never */
-    uint8_t *whole;        /* bit set: its text, taken as a word, is encoded as this one token */
+    double *scores;                  /* unigram only */
+    uint32_t *ranks;                 /* SentencePiece BPE: by falling score, 0 is merged first; TOK_ABSENT: never */
+    uint8_t *whole;                  /* bit set: its text, taken as a word, is encoded as this one token */
     struct tok_map by_name, by_text; /* by_text: only tokens that plain text can become */
-    size_t text_bytes_max; /* longest key of by_text */
+    size_t text_bytes_max;           /* longest key of by_text */
     struct tok_pairs pairs;
-    uint32_t bytes[256];   /* the token of a byte alone, or TOK_ABSENT */
+    uint32_t bytes[256];             /* the token of a byte alone, or TOK_ABSENT */
     struct tok_prefixes pieces;      /* unigram: by_text in byte order */
     struct tok_prefixes user, added; /* names that are found before anything else: user-defined; those and control */
-    uint8_t *strip;        /* STRIP_ bits of added tokens, or NULL where no token has any */
+    uint8_t *strip;                  /* STRIP_ bits of added tokens, or NULL where no token has any */
     const struct tok_rule *rule;     /* byte-level BPE */
     uint64_t joins_space[4];         /* bit b: some token holds a space after a character that ends in byte b */
     struct tok_charsmap charsmap;
@@ -106,7 +106,7 @@ static inline bool tok_is_whole(const struct tok *t, uint32_t id) {
 
 /* One symbol of a word that is being merged. */
 struct tok_symbol {
-    uint32_t id;          /* TOK_ABSENT: a character that is no token */
+    uint32_t id;           /* TOK_ABSENT: a character that is no token */
     uint32_t start, bytes; /* in the word's text */
 };
 /* What a call needs beside the tokenizer: memory that grows and is freed at its end. */
@@ -114,8 +114,8 @@ struct tok_enc {
     const struct tok *t;
     struct tok_ids *ids;
     struct err *e;
-    bool at_start;           /* nothing yet, or an added token, is before the text that comes */
-    struct buf text;         /* a normalised copy */
+    bool at_start;                          /* nothing yet, or an added token, is before the text that comes */
+    struct buf text;                        /* a normalised copy */
     struct buf symbols, links, heap, paths; /* see tok_merge.c, tok_unigram.c */
 };
 

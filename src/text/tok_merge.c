@@ -19,7 +19,8 @@ static size_t symbols_of(const struct tok *t, struct str word, struct tok_symbol
         uint32_t cp;
         unsigned len = t->model == TOK_BPE ? 1 : utf8_decode(word.p + i, word.p + word.n, &cp);
         len = len ? len : 1;
-        uint32_t id = t->model == TOK_BPE ? t->bytes[(uint8_t)word.p[i]] : tok_map_find(&t->by_text, (struct str){word.p + i, len});
+        uint32_t id =
+            t->model == TOK_BPE ? t->bytes[(uint8_t)word.p[i]] : tok_map_find(&t->by_text, (struct str){word.p + i, len});
         if (id != TOK_ABSENT || t->model != TOK_BPE)
             out[n++] = (struct tok_symbol){id, (uint32_t)i, len};
         i += len;
@@ -28,7 +29,8 @@ static size_t symbols_of(const struct tok *t, struct str word, struct tok_symbol
 }
 
 /* The rank of a pair and what it makes; TOK_ABSENT where it is none. */
-static inline uint32_t rank_of(const struct tok *t, struct str word, const struct tok_symbol *a, const struct tok_symbol *b, uint32_t *id) {
+static inline uint32_t rank_of(const struct tok *t, struct str word, const struct tok_symbol *a, const struct tok_symbol *b,
+                               uint32_t *id) {
     if (t->ranks) {
         struct str both = {word.p + a->start, a->bytes + b->bytes};
         *id = both.n > t->text_bytes_max ? TOK_ABSENT : tok_map_find(&t->by_text, both);

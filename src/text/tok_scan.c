@@ -2,6 +2,8 @@
 #include "tok_scan.h"
 #include "unicode_props.h"
 
+#include <string.h>
+
 enum { END = 1 << 20 }; /* the class of what is behind the text */
 
 struct ch {
@@ -168,10 +170,29 @@ enum { UPPER = UC_LU | UC_LT | UC_LM | UC_LO | UC_M, LOWER = UC_LL | UC_LM | UC_
 
 /* Scripts.txt: Han */
 static const struct tok_range han[] = {
-    {0x2e80, 0x2e99}, {0x2e9b, 0x2ef3}, {0x2f00, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303b},
-    {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xf900, 0xfa6d}, {0xfa70, 0xfad9}, {0x16fe2, 0x16fe3}, {0x16ff0, 0x16ff1}, {0x20000, 0x2a6df},
-    {0x2a700, 0x2b739}, {0x2b740, 0x2b81d}, {0x2b820, 0x2cea1}, {0x2ceb0, 0x2ebe0}, {0x2ebf0, 0x2ee5d}, {0x2f800, 0x2fa1d},
-    {0x30000, 0x3134a}, {0x31350, 0x323af}, {0, 0},
+    {0x2e80, 0x2e99},
+    {0x2e9b, 0x2ef3},
+    {0x2f00, 0x2fd5},
+    {0x3005, 0x3005},
+    {0x3007, 0x3007},
+    {0x3021, 0x3029},
+    {0x3038, 0x303b},
+    {0x3400, 0x4dbf},
+    {0x4e00, 0x9fff},
+    {0xf900, 0xfa6d},
+    {0xfa70, 0xfad9},
+    {0x16fe2, 0x16fe3},
+    {0x16ff0, 0x16ff1},
+    {0x20000, 0x2a6df},
+    {0x2a700, 0x2b739},
+    {0x2b740, 0x2b81d},
+    {0x2b820, 0x2cea1},
+    {0x2ceb0, 0x2ebe0},
+    {0x2ebf0, 0x2ee5d},
+    {0x2f800, 0x2fa1d},
+    {0x30000, 0x3134a},
+    {0x31350, 0x323af},
+    {0, 0},
 };
 
 static bool in_ranges(uint32_t cp, const struct tok_range *r) {
@@ -315,6 +336,19 @@ const char *tok_scan_three_digits(const char *p, const char *end, const struct t
     return isolate(p, end, stage, match_three_digits);
 }
 
+static bool is_spelled_digit(char c) {
+    return (c >= '0' && c <= '9') || (c && memchr("\xb2\xb3\xb9\xbc\xbd\xbe", c, 6));
+}
+
+const char *tok_scan_spelled_digits(const char *p, const char *end, const struct tok_stage *stage) {
+    (void)stage;
+    bool digits = is_spelled_digit(*p);
+    do
+        p++;
+    while (p < end && is_spelled_digit(*p) == digits);
+    return p;
+}
+
 static bool is_word(uint32_t class) {
     return class & (UC_L | UC_M | UC_ND | UC_NL | UC_PC);
 }
@@ -379,9 +413,9 @@ const char *tok_scan_deepseek3(const char *p, const char *end, const struct tok_
 }
 
 static const char *match_bloom(const char *p, const char *end, const struct tok_stage *stage) {
-    static const struct tok_range stops[] = {{'(', ')'}, {',', ','}, {'.', '.'}, {'|', '|'}, {'!', '!'}, {'?', '?'}, {0x2026, 0x2026},
-                                             {0x3002, 0x3002}, {0xff0c, 0xff0c}, {0x3001, 0x3001}, {0x964, 0x964}, {0x6d4, 0x6d4},
-                                             {0x60c, 0x60c}, {0, 0}};
+    static const struct tok_range stops[] = {
+        {'(', ')'},       {',', ','},       {'.', '.'},       {'|', '|'},     {'!', '!'},     {'?', '?'},     {0x2026, 0x2026},
+        {0x3002, 0x3002}, {0xff0c, 0xff0c}, {0x3001, 0x3001}, {0x964, 0x964}, {0x6d4, 0x6d4}, {0x60c, 0x60c}, {0, 0}};
     (void)stage;
     const char *from = p + (*p == ' '), *at = from;
     for (struct ch c; !((c = peek(at, end)).class & (UC_SPACE | END)) && !in_ranges(c.cp, stops);)

@@ -15,23 +15,23 @@ struct tok_stage;
 /* The end of the piece that begins at p < end. */
 typedef const char *tok_scan_fn(const char *p, const char *end, const struct tok_stage *stage);
 struct tok_stage {
-    tok_scan_fn *scan; /* NULL: no stage */
-    uint32_t classes;  /* UC_ bits the scanner looks for ... */
+    tok_scan_fn *scan;              /* NULL: no stage */
+    uint32_t classes;               /* UC_ bits the scanner looks for ... */
     const struct tok_range *ranges; /* ... beside these, if any; the last one is {0, 0} */
-    unsigned max;      /* longest run of numbers or of what is looked for; 0: any */
-    unsigned how;      /* TOK_SCAN_ bits */
+    unsigned max;                   /* longest run of numbers or of what is looked for; 0: any */
+    unsigned how;                   /* TOK_SCAN_ bits */
 };
 enum {
-    TOK_SCAN_FOLD = 1,         /* contractions ('s 't 're ...) in any case */
-    TOK_SCAN_NO_SHORT = 2,     /* no contractions */
-    TOK_SCAN_MARKS = 4,        /* marks are letters */
-    TOK_SCAN_SLASH = 8,        /* "/" may follow punctuation as new-lines do */
-    TOK_SCAN_ONE_TAIL = 16,    /* one new-line at most follows punctuation */
-    TOK_SCAN_NO_TAIL = 32,     /* none does, and punctuation holds none */
-    TOK_SCAN_HALVES = 64,      /* white space in runs of 512, 256, ... 2, 1 */
-    TOK_SCAN_JOINED = 128,     /* words with one space between are one */
-    TOK_SCAN_HAN = 256,        /* Han characters are runs of their own, and no letters */
-    TOK_SCAN_ONE_LINE = 512,   /* each new-line apart */
+    TOK_SCAN_FOLD = 1,           /* contractions ('s 't 're ...) in any case */
+    TOK_SCAN_NO_SHORT = 2,       /* no contractions */
+    TOK_SCAN_MARKS = 4,          /* marks are letters */
+    TOK_SCAN_SLASH = 8,          /* "/" may follow punctuation as new-lines do */
+    TOK_SCAN_ONE_TAIL = 16,      /* one new-line at most follows punctuation */
+    TOK_SCAN_NO_TAIL = 32,       /* none does, and punctuation holds none */
+    TOK_SCAN_HALVES = 64,        /* white space in runs of 512, 256, ... 2, 1 */
+    TOK_SCAN_JOINED = 128,       /* words with one space between are one */
+    TOK_SCAN_HAN = 256,          /* Han characters are runs of their own, and no letters */
+    TOK_SCAN_ONE_LINE = 512,     /* each new-line apart */
     TOK_SCAN_AT_BOUNDARY = 1024, /* only numbers that no letter follows */
 };
 
@@ -51,6 +51,9 @@ tok_scan_fn tok_scan_spaced;
 tok_scan_fn tok_scan_last_space;
 /* '[0-9][0-9][0-9]', and what is between. */
 tok_scan_fn tok_scan_three_digits;
+/* Runs of bytes that GPT-2's spelling shows as numbers (0-9 and those of ¹²³¼½¾), and what is between: Falcon, which looks for
+ * digits after spelling. May cut inside a character. */
+tok_scan_fn tok_scan_spelled_digits;
 /* Runs of numbers in threes, counted from the right, and what is between: the first cuts off what is too much at the left of a
  * run, the second cuts pieces that are numbers only. */
 tok_scan_fn tok_scan_from_right, tok_scan_threes;

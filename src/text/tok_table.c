@@ -31,7 +31,8 @@ static uint32_t n_slots(uint32_t n) {
 
 bool tok_map_init(struct tok_map *m, const struct str *keys, uint32_t n, struct arena *arena) {
     uint32_t slots = n_slots(n);
-    *m = (struct tok_map){.keys = keys, .slots = arena_array(arena, slots, sizeof *m->slots), .mask = slots - 1, .seed = random_u64()};
+    *m = (struct tok_map){
+        .keys = keys, .slots = arena_array(arena, slots, sizeof *m->slots), .mask = slots - 1, .seed = random_u64()};
     for (uint32_t i = 0; m->slots && i < slots; i++)
         m->slots[i].id = TOK_ABSENT;
     return m->slots != NULL;

@@ -6,7 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HANGUL_S = 0xac00, HANGUL_L = 0x1100, HANGUL_V = 0x1161, HANGUL_T = 0x11a7, HANGUL_N_L = 19, HANGUL_N_V = 21, HANGUL_N_T = 28 };
+enum {
+    HANGUL_S = 0xac00,
+    HANGUL_L = 0x1100,
+    HANGUL_V = 0x1161,
+    HANGUL_T = 0x11a7,
+    HANGUL_N_L = 19,
+    HANGUL_N_V = 21,
+    HANGUL_N_T = 28
+};
 enum { FIRST_MARK = 0x300, FIRST_MARK_LEAD = 0xcc }; /* code points below are starters and their own NFC; so are bytes below */
 
 struct mark {

@@ -49,7 +49,15 @@ static const struct unicode_decomposition *find_decomposition(uint32_t cp) {
     return found ? &unicode_decompositions[low] : NULL;
 }
 
-enum { HANGUL_S = 0xac00, HANGUL_L = 0x1100, HANGUL_V = 0x1161, HANGUL_T = 0x11a7, HANGUL_N_V = 21, HANGUL_N_T = 28, HANGUL_N = 11172 };
+enum {
+    HANGUL_S = 0xac00,
+    HANGUL_L = 0x1100,
+    HANGUL_V = 0x1161,
+    HANGUL_T = 0x11a7,
+    HANGUL_N_V = 21,
+    HANGUL_N_T = 28,
+    HANGUL_N = 11172
+};
 
 static unsigned decompose_hangul(uint32_t s, uint32_t out[4]) {
     out[0] = HANGUL_L + s / (HANGUL_N_V * HANGUL_N_T);

@@ -1,4 +1,4 @@
-/* main: finds the command, reads its options, runs it, turns its error into one line and an exit status. */
+/* main: finds the command, reads its options, runs it. */
 #include "cmds.h"
 
 #include <signal.h>

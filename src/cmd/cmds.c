@@ -18,6 +18,19 @@ static const struct opt opts_show[] = {
     {.name = NULL},
 };
 
+static const struct opt opts_bench[] = {
+    {"prompt", 'p', OPT_COUNT, "N", "tokens of prefill (default 512; 0 leaves it out)", offsetof(struct cmd_opts, p), 0, 1048576},
+    {"gen", 'n', OPT_COUNT, "N", "tokens decoded (default 64; 0 leaves it out)", offsetof(struct cmd_opts, n), 0, 1048576},
+    {"depth", 0, OPT_COUNT, "N", "tokens in the cache before decoding (default 0)", offsetof(struct cmd_opts, depth), 0, 1048576},
+    {"seqs", 0, OPT_COUNT, "N", "sequences decoded at once (default 1)", offsetof(struct cmd_opts, seqs), 1, 4096},
+    {"threads", 't', OPT_TEXT, "N,N", "thread counts to measure (default: all)", offsetof(struct cmd_opts, bench_threads), 0, 0},
+    {"repetitions", 'r', OPT_COUNT, "N", "times each test is run (default 3)", offsetof(struct cmd_opts, r), 1, 1000},
+    {"out", 'o', OPT_TEXT, "md|csv|json|jsonl", "form of the records (default md)", offsetof(struct cmd_opts, out), 0, 0},
+    {"ceilings", 0, OPT_FLAG, NULL, "measure the machine: int8 and float32 rates, read bandwidth",
+     offsetof(struct cmd_opts, ceilings), 0, 0},
+    {.name = NULL},
+};
+
 static const struct opt opts_logits[] = {
     {"out", 'o', OPT_TEXT, "DIR", "also write the logits as DIR/0.npy, 1.npy, ... (float32 [rows][vocab])",
      offsetof(struct cmd_opts, out), 0, 0},
@@ -28,6 +41,7 @@ static const struct opt opts_logits[] = {
     {.name = NULL},
 };
 
+static const struct opt *const bench_opts[] = {opts_common, opts_bench, opts_compute + 1, NULL}; /* threads are a list here */
 static const struct opt *const logits_opts[] = {opts_common, opts_compute, opts_lines, opts_logits, NULL};
 static const struct opt opts_tokenize[] = {
     {"special", 0, OPT_FLAG, NULL, "control tokens written out in the text are read as those tokens",
@@ -86,6 +100,7 @@ const struct cmd cmds[] = {
     {"engine", "", "The child process that computes", NULL, plain_opts, 0, 0, cmd_engine, true},
     {"generate", "MODEL --jsonl", "Token ids in, the tokens that follow out", generate_text, generate_opts, 1, 1, cmd_generate,
      false},
+    {"bench", "MODEL...", "Measure prefill and decoding", NULL, bench_opts, 0, 64, cmd_bench, false},
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
     {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},

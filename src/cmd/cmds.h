@@ -11,6 +11,7 @@ int cmd_rm(struct cmd_args *a, struct err *e);
 int cmd_run(struct cmd_args *a, struct err *e);
 int cmd_serve(struct cmd_args *a, struct err *e);
 int cmd_show(struct cmd_args *a, struct err *e);
+int cmd_bench(struct cmd_args *a, struct err *e);
 int cmd_check(struct cmd_args *a, struct err *e);
 int cmd_tokenize(struct cmd_args *a, struct err *e);
 int cmd_detokenize(struct cmd_args *a, struct err *e);

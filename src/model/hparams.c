@@ -113,7 +113,7 @@ static void read_head_dims(struct loader *l) {
 /* The attention factor of YaRN: 0.1 ln(factor) + 1, times what the file says (arXiv 2309.00071, section 3.4). */
 static void read_yarn(struct loader *l, struct kern_rope_spec *r) {
     r->scaling = KERN_ROPE_YARN;
-    r->original_ctx = positive(l, "rope.scaling.original_context_length", (float)l->hp.n_ctx_train);
+    r->original_ctx = (float)may_u32(l, "rope.scaling.original_context_length", l->hp.n_ctx_train, 1, CTX_MAX);
     r->beta_fast = positive(l, "rope.scaling.yarn_beta_fast", 32);
     r->beta_slow = positive(l, "rope.scaling.yarn_beta_slow", 1);
     r->ext_factor = load_f32(l, "rope.scaling.yarn_ext_factor", 1);

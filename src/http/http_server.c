@@ -425,9 +425,10 @@ static void conn_run(struct conn *c) {
     while (at < c->ahead.n && c->state == CONN_READING && !c->close_when_sent)
         at += parse_some(c, (struct str){c->ahead.p + at, c->ahead.n - at});
     c->parsing = false;
-    memmove(c->ahead.p, c->ahead.p + at, c->ahead.n - at);
     c->ahead.n -= at;
-    if (c->ahead.n == 0)
+    if (c->ahead.n)
+        memmove(c->ahead.p, c->ahead.p + at, c->ahead.n);
+    else
         buf_free(&c->ahead);
 }
 

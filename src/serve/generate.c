@@ -161,22 +161,28 @@ static void on_event(void *ctx, uint64_t id, const struct gen_event *ev) {
 
 /* ---- from the body to the engine ------------------------------------------------------------------------------------------- */
 
-static struct link *find_link(struct server *s, const struct api_call *call, struct api_error *bad) {
-    struct buf known = {.max = 256};
-    if (call->model.n == 0 && s->n_links == 1)
-        return s->links[0];
-    for (unsigned i = 0; i < s->n_links; i++) {
-        if (str_is(call->model, link_name(s->links[i])))
-            return s->links[i];
-        buf_fmt(&known, "%s'%s'", i ? ", " : "", link_name(s->links[i]));
-    }
-    if (call->model.n == 0)
-        api_refuse(bad, 400, "missing_required_parameter", "model", "Missing required parameter: 'model'. There are: %.*s.",
-                   (int)known.n, known.p);
+static void refuse_model(const struct server *s, struct str model, struct api_error *bad) {
+    struct buf known = {0};
+    for (unsigned i = 0; i < s->n_links; i++)
+        buf_fmt(&known, "%s'%.64s'", i ? ", " : "", link_name(s->links[i]));
+    int n = known.n < 250 ? (int)known.n : 250;
+    if (model.n == 0)
+        api_refuse(bad, 400, "missing_required_parameter", "model", "Missing required parameter: 'model'. There are: %.*s.", n,
+                   known.p);
     else
         api_refuse(bad, 404, "model_not_found", "model", "The model '%.*s' does not exist here. There are: %.*s.",
-                   (int)(call->model.n < 100 ? call->model.n : 100), call->model.p, (int)known.n, known.p);
+                   (int)(model.n < 100 ? model.n : 100), model.p, n, known.p);
     buf_free(&known);
+}
+
+/* The link of the model that the request names; the only one needs no name. */
+static struct link *find_link(struct server *s, struct str model, struct api_error *bad) {
+    if (model.n == 0 && s->n_links == 1)
+        return s->links[0];
+    for (unsigned i = 0; i < s->n_links; i++)
+        if (str_is(model, link_name(s->links[i])))
+            return s->links[i];
+    refuse_model(s, model, bad);
     return NULL;
 }
 
@@ -254,7 +260,7 @@ void generate(struct server *s, unsigned route, struct http_res *res, const stru
     j->arrived_ns = clock_ns();
     int r = codec->read(http_req(res)->body, &opts, &j->call, &bad);
     if (r == 0)
-        r = (j->link = find_link(s, &j->call, &bad)) ? admit(j, &bad) : -1;
+        r = (j->link = find_link(s, j->call.model, &bad)) ? admit(j, &bad) : -1;
     if (r == 0) {
         fill_in(j, cache_scope);
         r = submit(j, &bad);

@@ -201,7 +201,7 @@ static int fake_engine(void) {
         poll(&p, 1, busy ? 0 : 5);
         int fd = -1, r = p.revents ? wire_recv(WIRE_CHILD_FD, &in, &fd, false, NULL) : 0;
         if (r < 0)
-            return 0;
+            break;
         if (r > 0)
             take_datagram(buf_as_str(&in), fd);
         if (fd >= 0)
@@ -211,6 +211,8 @@ static int fake_engine(void) {
             if (requests[i].id)
                 busy |= step(&requests[i]);
     }
+    buf_free(&in);
+    return 0;
 }
 
 int main(int argc, char **argv) {

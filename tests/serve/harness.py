@@ -44,12 +44,17 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        """Ends it; it must end well, also under a sanitizer."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.process.communicate(timeout=40)
+            err = self.process.communicate(timeout=40)[1]
         finally:
             self.process.kill()
+        assert self.process.returncode == 0 and "Sanitizer" not in (err or "") and "runtime error" not in (err or ""), (self.process.returncode, err)
+
+    def engine_pid(self):
+        return int(open(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read().split()[0])
 
     def connect(self):
         s = socket.create_connection((self.host, self.port), timeout=40)

@@ -2,12 +2,13 @@
 """What a bad engine may do to the server, and admission, keys, routing. Scripted engine."""
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 
-from harness import FAKE, Server, chat_request, read_all, run, wait_for
+from harness import FAKE, Server, Skip, chat_request, read_all, run, wait_for
 
 
 def stream_events(answer):
@@ -144,6 +145,29 @@ def test_several_models():
         assert s.chat("hi", model="two")[0] == 200, "a crash in one model touches nothing else"
         p.terminate()
         assert p.wait(20) == 0
+
+
+def test_with_the_test_model():
+    """A client that leaves during prefill frees the engine at once; an engine that is killed comes back with the same answer."""
+    model = os.environ.get("MOAT_TEST_MODEL")
+    if not model or not os.path.exists(model):
+        raise Skip("MOAT_TEST_MODEL is not there")
+    with Server("--ctx", "4096", models=[model]) as s:
+        ask = lambda: s.chat("Hello", max_tokens=5, temperature=0)[2]["choices"][0]["message"]["content"]
+        first = ask()
+        for stream in [False, True]:
+            with s.connect() as c:
+                c.sendall(chat_request("word " * 3000, stream=stream))
+                wait_for(lambda: s.metric("engine_requests") == 1, "the request to reach the engine")
+            s.wait_metric("engine_requests", 0)
+        assert s.metric("requests_cancelled_total") == 2
+        with s.connect() as c:
+            c.sendall(chat_request("Tell me a long story", stream=True, max_tokens=2000, ignore_eos=True, extra=b"Connection: close\r\n"))
+            assert c.recv(10)
+            os.kill(s.engine_pid(), signal.SIGKILL)
+            assert json.loads(stream_events(read_all(c))[-1])["error"]["code"] == "engine_failed"
+        wait_for(lambda: s.call("GET", "/ready")[0] == 200, "the engine to come back", 60)
+        assert ask() == first
 
 
 def test_many_at_once():

@@ -65,6 +65,18 @@ struct kern_terms {
 #define KERN_UNIT(B, LO, HI, SCALES, SCALE_BYTES)                                                                                \
     .blocks = (B), .lo = (LO), .hi = (HI), .hi_at = (B)*64 * (LO), .scales_at = (B)*64 * ((LO) + (HI)),                          \
     .scales = KERN_SCALES_##SCALES, .bytes = ((B)*64 * ((LO) + (HI)) + (SCALE_BYTES) + 63) / 64 * 64
+/* Codebooks of 16, in the units of numerics 3: grids as they are, IQ1 times 8 with its shift of 1, the four-bit floats of MXFP4
+ * and NVFP4 doubled. */
+static const int8_t kern_values_iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static const int8_t kern_values_fp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+static const int8_t kern_values_q2k[16] = {0, 1, 2, 3};
+static const int8_t kern_values_q3k[16] = {-4, -3, -2, -1, 0, 1, 2, 3};
+static const int8_t kern_values_few[16] = {-1, 0, 1, 2};
+static const int8_t kern_values_iq2[16] = {8, 25, 43, -8, -25, -43};
+static const int8_t kern_values_iq3_xxs[16] = {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62};
+static const int8_t kern_values_iq3_s[16] = {1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15};
+static const int8_t kern_values_iq1[16] = {-9, -7, -1, 1, 7, 9};
+
 /* Visible to the fast texts, whose offsets are to be constants. */
 static const struct kern_layout kern_layouts[] = {
     [DTYPE_Q4_0] = {KERN_UNIT(2, 4, 0, D, 64), .zero = 8, .factor = 1},
@@ -75,6 +87,23 @@ static const struct kern_layout kern_layouts[] = {
     [DTYPE_Q4_K] = {KERN_UNIT(8, 4, 0, K, 320), .factor = 1},
     [DTYPE_Q5_K] = {KERN_UNIT(8, 4, 1, K, 320), .factor = 1},
     [DTYPE_Q6_K] = {KERN_UNIT(8, 4, 2, SUB, 288), .zero = 32, .factor = 1},
+    [DTYPE_Q2_K] = {KERN_UNIT(8, 4, 0, SUBM, 576), .values = kern_values_q2k, .factor = 1},
+    [DTYPE_Q3_K] = {KERN_UNIT(8, 4, 0, SUB, 288), .values = kern_values_q3k, .factor = 1},
+    [DTYPE_IQ4_NL] = {KERN_UNIT(2, 4, 0, D, 64), .values = kern_values_iq4, .factor = 1},
+    [DTYPE_IQ4_XS] = {KERN_UNIT(8, 4, 0, S, 160), .values = kern_values_iq4, .factor = 1},
+    [DTYPE_MXFP4] = {KERN_UNIT(4, 4, 0, E, 64), .values = kern_values_fp4, .factor = 1},
+    [DTYPE_NVFP4] = {KERN_UNIT(2, 4, 0, F8, 64), .values = kern_values_fp4, .factor = 1},
+    [DTYPE_IQ2_XXS] = {KERN_UNIT(8, 4, 0, S, 160), .values = kern_values_iq2, .factor = 0.125f},
+    [DTYPE_IQ2_XS] = {KERN_UNIT(8, 4, 0, SUB, 288), .values = kern_values_iq2, .factor = 0.125f},
+    [DTYPE_IQ2_S] = {KERN_UNIT(8, 4, 0, SUB, 288), .values = kern_values_iq2, .factor = 0.125f},
+    [DTYPE_IQ3_XXS] = {KERN_UNIT(8, 4, 0, S, 160), .values = kern_values_iq3_xxs, .factor = 0.25f},
+    [DTYPE_IQ3_S] = {KERN_UNIT(8, 4, 0, S, 160), .values = kern_values_iq3_s, .factor = 1},
+    [DTYPE_IQ1_S] = {KERN_UNIT(8, 4, 0, S, 160), .values = kern_values_iq1, .factor = 0.125f},
+    [DTYPE_IQ1_M] = {KERN_UNIT(8, 4, 0, SUB, 288), .values = kern_values_iq1, .factor = 0.125f},
+    [DTYPE_TQ1_0] = {KERN_UNIT(2, 4, 0, D, 64), .values = kern_values_few, .factor = 1},
+    [DTYPE_TQ2_0] = {KERN_UNIT(2, 4, 0, D, 64), .values = kern_values_few, .factor = 1},
+    [DTYPE_Q1_0] = {KERN_UNIT(2, 4, 0, D, 64), .values = kern_values_few, .factor = 1},
+    [DTYPE_Q2_0] = {KERN_UNIT(2, 4, 0, D, 64), .values = kern_values_few, .factor = 1},
 };
 /* NULL for a type that is not quantised or not supported. */
 const struct kern_layout *kern_layout(uint32_t dtype);

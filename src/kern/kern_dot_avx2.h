@@ -8,6 +8,7 @@
  *   SUM_SUB     codes 0..63, two sums of four groups started at -32 * (lane's sum): 8 * 32 * 127 = 32,512; their vpmaddwd
  *               multiplies by the scales of the halves
  *   SUM_SIGNED  int8 weights: |w| times sign(q, w), widened at once
+ *   SUM_HALVES  the same, a sum for each half of the block: any format that numerics 3 has terms for
  * An int32 sum I becomes a float by adding MAGIC = the bits of 1.5 * 2^23: P = fma(1.5 * 2^23 + I, d, -1.5 * 2^23 * d) is
  * (float)I * d rounded once, as long as |I| < 2^22 (not so for SUM_SUB). The zero point is added with MAGIC.
  *
@@ -49,12 +50,15 @@ enum {
 
 /* Codes of a block in a chunk, [8 groups][16][4], then floats [16] each. */
 enum { CHUNK_D = 512, CHUNK_MINUS_MAGIC_D = 576, CHUNK_MIN = 640, CHUNK_SUB0 = 576, CHUNK_SUB1 = 640, CHUNK_BLOCK = 704 };
+/* For SUM_HALVES: kern_terms of the 16 outputs, [16] each; 0 and 1 are the halves. */
+enum { HALVES_D = 512, HALVES_SUB = 640, HALVES_MIN = 768, HALVES_SUB_MIN = 832, HALVES_BLOCK = 960 };
 
 /* How a format is multiplied; constant in every text made from it. */
 struct dot_plan {
-    enum { SUM_CODE, SUM_CENTRED, SUM_SUB, SUM_SIGNED } sum;
+    enum { SUM_CODE, SUM_CENTRED, SUM_SUB, SUM_SIGNED, SUM_HALVES } sum;
     unsigned offset; /* the word that is added to I; 0: MAGIC alone */
     bool min;
+    bool split; /* SUM_HALVES: a term for each half */
 };
 
 DOT_INLINE __m256i dot_load(const void *p) {
@@ -103,22 +107,55 @@ DOT_INLINE __m256i dot_codes(const struct kern_layout *f, const uint8_t *unit, u
         bits = g % 4 < 3 ? _mm256_slli_epi16(bits, (int)(4 - g % 4 * 2)) : _mm256_srli_epi16(bits, 2);
         v = _mm256_or_si256(v, _mm256_and_si256(bits, _mm256_set1_epi8(48)));
     }
+    if (f->values)
+        v = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)f->values)), v);
     return v;
 }
 
-DOT_INLINE __m256 dot_scale(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h) {
+/* 2^(e-128), MXFP4's exponents e: half of the float with that exponent; e = 0 is the smallest. */
+DOT_INLINE __m256 dot_exponent(__m256i e) {
+    __m256 d = _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(e, 23)), _mm256_set1_ps(0.5f));
+    return _mm256_max_ps(d, _mm256_set1_ps(0x1p-128f));
+}
+
+/* Half of an e4m3: its bits under a float's exponent are 2^-119 of it, also where it is subnormal. */
+DOT_INLINE __m256 dot_e4m3(__m256i v) {
+    v = _mm256_and_si256(v, _mm256_set1_epi32(0x7f));
+    v = _mm256_andnot_si256(_mm256_cmpeq_epi32(v, _mm256_set1_epi32(0x7f)), v);
+    return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(v, 20)), _mm256_set1_ps(0x1p119f));
+}
+
+/* The scale of block s, or of its half i where they have their own. */
+DOT_INLINE __m256 dot_scale_half(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h, unsigned i) {
     const uint8_t *p = unit + f->scales_at;
-    if (f->scales == KERN_SCALES_K)
-        return _mm256_mul_ps(dot_f16(p + f->blocks * 32 + h * 16), dot_u8_ps(p + s * 16 + h * 8));
-    if (f->scales == KERN_SCALES_SUB)
-        return dot_f16(p + f->blocks * 32 + h * 16);
-    return dot_f16(p + s * 32 + h * 16);
+    __m256 d;
+    switch (f->scales) {
+    case KERN_SCALES_K: return _mm256_mul_ps(dot_f16(p + f->blocks * 32 + h * 16), dot_u8_ps(p + s * 16 + h * 8));
+    case KERN_SCALES_S:
+        d = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + s * 16 + h * 8))));
+        d = _mm256_mul_ps(dot_f16(p + f->blocks * 16 + h * 16), d);
+        break;
+    case KERN_SCALES_SUB: d = dot_f16(p + f->blocks * 32 + h * 16); break;
+    case KERN_SCALES_SUBM: return dot_f16(p + f->blocks * 64 + h * 16);
+    case KERN_SCALES_E: return dot_exponent(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + s * 16 + h * 8))));
+    case KERN_SCALES_F8: {
+        __m256i both = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p + s * 32 + h * 16)));
+        return dot_e4m3(i ? _mm256_srli_epi32(both, 8) : both);
+    }
+    default: return dot_f16(p + s * 32 + h * 16);
+    }
+    return f->factor != 1 ? _mm256_mul_ps(d, _mm256_set1_ps(f->factor)) : d;
+}
+DOT_INLINE __m256 dot_scale(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h) {
+    return dot_scale_half(f, unit, s, h, 0);
 }
 
 DOT_INLINE __m256 dot_minimum(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned h) {
     const uint8_t *p = unit + f->scales_at + f->blocks * 32;
     if (f->scales == KERN_SCALES_DM)
         return dot_f16(p + s * 32 + h * 16);
+    if (f->scales == KERN_SCALES_SUBM)
+        return _mm256_xor_ps(dot_f16(p + f->blocks * 32 + 32 + h * 16), _mm256_set1_ps(-0.0f));
     __m256 m = _mm256_mul_ps(dot_f16(p + 32 + h * 16), dot_u8_ps(p - f->blocks * 16 + s * 16 + h * 8));
     return _mm256_xor_ps(m, _mm256_set1_ps(-0.0f));
 }
@@ -153,6 +190,36 @@ DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, co
             _mm256_storeu_ps((float *)(out + CHUNK_MINUS_MAGIC_D) + 8 * h, dot_minus_magic(d));
             if (plan.min)
                 _mm256_storeu_ps((float *)(out + CHUNK_MIN) + 8 * h, dot_minimum(f, unit, s, h));
+        }
+    }
+}
+
+/* 8 outputs' bytes of half i from pairs of halves. */
+DOT_INLINE __m256i dot_pair_half(const uint8_t *pairs, unsigned i, bool is_signed) {
+    __m256i both = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)pairs));
+    both = _mm256_slli_epi32(both, i ? 16 : 24);
+    return is_signed ? _mm256_srai_epi32(both, 24) : _mm256_srli_epi32(both, 24);
+}
+
+DOT_INLINE void dot_unpack_halves(const struct kern_layout *f, struct dot_plan plan, const uint8_t *tile, uint32_t b0, uint32_t n,
+                                  uint8_t *out) {
+    for (uint32_t b = b0; b < b0 + n; b++, out += HALVES_BLOCK) {
+        const uint8_t *unit = tile + (size_t)(b / f->blocks) * f->bytes;
+        unsigned s = b % f->blocks;
+        for (unsigned h = 0; h < 2; h++) {
+            DOT_UNROLL
+            for (unsigned g = 0; g < 8; g++)
+                dot_store(out + g * 64 + h * 32, dot_codes(f, unit, s, h, g));
+            for (unsigned i = 0; i < 2; i++) {
+                const uint8_t *subs = unit + f->scales_at + s * 32 + h * 16;
+                bool has_subs = f->scales == KERN_SCALES_SUB || f->scales == KERN_SCALES_SUBM;
+                _mm256_storeu_ps((float *)(out + HALVES_D + i * 64) + 8 * h, dot_scale_half(f, unit, s, h, i));
+                dot_store(out + HALVES_SUB + i * 64 + h * 32, has_subs ? dot_pair_half(subs, i, true) : _mm256_set1_epi32(1));
+                if (plan.min)
+                    dot_store(out + HALVES_SUB_MIN + i * 64 + h * 32, dot_pair_half(subs + f->blocks * 32, i, false));
+            }
+            if (plan.min)
+                _mm256_storeu_ps((float *)(out + HALVES_MIN) + 8 * h, dot_minimum(f, unit, s, h));
         }
     }
 }
@@ -328,15 +395,69 @@ DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *
     }
 }
 
+/* Numerics 3 as kern_terms has it, for outputs 8h..8h+7 of row t; c: the sums of the halves. */
+DOT_INLINE __m256 dot_halves_add(struct dot_plan plan, const uint8_t *w, const uint8_t *x, unsigned T, unsigned t, unsigned h,
+                                 const __m256i c[2], __m256 y) {
+    __m256 d = dot_word_ps(x, T, WORD_D, t), d0 = _mm256_loadu_ps((const float *)(w + HALVES_D) + 8 * h);
+    if (plan.split) {
+        __m256 d1 = _mm256_loadu_ps((const float *)(w + HALVES_D + 64) + 8 * h);
+        y = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(c[0]), d0), d, y);
+        return _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(c[1]), d1), d, y);
+    }
+    const uint8_t *sub = w + HALVES_SUB + h * 32, *sub_min = w + HALVES_SUB_MIN + h * 32;
+    __m256i sum = _mm256_add_epi32(_mm256_mullo_epi32(c[0], dot_load(sub)), _mm256_mullo_epi32(c[1], dot_load(sub + 64)));
+    y = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), d0), d, y);
+    if (!plan.min)
+        return y;
+    __m256i sums = dot_word(x, T, WORD_SUMS, t), s0 = _mm256_srai_epi32(_mm256_slli_epi32(sums, 16), 16);
+    __m256i s1 = _mm256_srai_epi32(sums, 16);
+    sum = _mm256_add_epi32(_mm256_mullo_epi32(s0, dot_load(sub_min)), _mm256_mullo_epi32(s1, dot_load(sub_min + 64)));
+    __m256 m = _mm256_loadu_ps((const float *)(w + HALVES_MIN) + 8 * h);
+    return _mm256_fmadd_ps(m, _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum)), y);
+}
+
+DOT_INLINE void dot_tile_halves(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
+                                const unsigned T) {
+    for (uint32_t b = 0; b < n_blocks; b++, w += HALVES_BLOCK, x += KERN_LINE * T)
+        for (unsigned h = 0; h < 2; h++) {
+            __m256i c[DOT_T][2];
+            DOT_UNROLL
+            for (unsigned g = 0; g < 8; g++) {
+                __m256i v = dot_load(w + g * 64 + h * 32), magnitude = _mm256_abs_epi8(v);
+                DOT_UNROLL
+                for (unsigned t = 0; t < T; t++) {
+                    __m256i p = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(dot_q(x, T, g, t), v));
+                    p = _mm256_madd_epi16(p, _mm256_set1_epi16(1));
+                    c[t][g / 4] = g % 4 ? _mm256_add_epi32(c[t][g / 4], p) : p;
+                    DOT_KEEP(c[t][g / 4]);
+                }
+            }
+            DOT_UNROLL
+            for (unsigned t = 0; t < T; t++) {
+                float *out = y + t * KERN_TILE + 8 * h;
+                _mm256_storeu_ps(out, dot_halves_add(plan, w, x, T, t, h, c[t], _mm256_loadu_ps(out)));
+            }
+        }
+}
+
 /* ---- one text per format, plan and number of rows --------------------------------------------------------------------------- */
 
-static const struct dot_plan plan_code_8 = {SUM_CODE, WORD_MINUS_8, false}, plan_code_min = {SUM_CODE, 0, true},
-                             plan_centred = {SUM_CENTRED, 0, false}, plan_centred_min = {SUM_CENTRED, WORD_PLUS_16, true},
-                             plan_sub = {SUM_SUB, 0, false}, plan_signed = {SUM_SIGNED, 0, false};
+static const struct dot_plan plan_code_8 = {.sum = SUM_CODE, .offset = WORD_MINUS_8};
+static const struct dot_plan plan_code_min = {.sum = SUM_CODE, .min = true};
+static const struct dot_plan plan_centred = {.sum = SUM_CENTRED};
+static const struct dot_plan plan_centred_min = {.sum = SUM_CENTRED, .offset = WORD_PLUS_16, .min = true};
+static const struct dot_plan plan_sub = {.sum = SUM_SUB};
+static const struct dot_plan plan_signed = {.sum = SUM_SIGNED};
+static const struct dot_plan plan_halves = {.sum = SUM_HALVES};
+static const struct dot_plan plan_halves_min = {.sum = SUM_HALVES, .min = true};
+static const struct dot_plan plan_halves_split = {.sum = SUM_HALVES, .split = true};
 
 #define DOT_TILE(PLAN, T)                                                                                                        \
     static void dot_tile_##PLAN##_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n_blocks) {                     \
-        dot_tile(plan_##PLAN, chunk, x, y, n_blocks, T);                                                                         \
+        if (plan_##PLAN.sum == SUM_HALVES)                                                                                       \
+            dot_tile_halves(plan_##PLAN, chunk, x, y, n_blocks, T);                                                              \
+        else                                                                                                                     \
+            dot_tile(plan_##PLAN, chunk, x, y, n_blocks, T);                                                                     \
     }
 #define DOT_TILES(PLAN)                                                                                                          \
     DOT_TILE(PLAN, 1)                                                                                                            \
@@ -351,10 +472,20 @@ DOT_TILES(centred)
 DOT_TILES(centred_min)
 DOT_TILES(sub)
 DOT_TILES(signed)
+DOT_TILES(halves)
+DOT_TILES(halves_min)
+DOT_TILES(halves_split)
 
 #define DOT_STREAM(F, PLAN, T)                                                                                                   \
     static void dot_stream_##F##_##T(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_blocks) {                       \
         dot_stream(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, x, y, n_blocks, T);                                              \
+    }
+#define DOT_UNPACK(F, PLAN)                                                                                                      \
+    static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk) {                          \
+        if (plan_##PLAN.sum == SUM_HALVES)                                                                                       \
+            dot_unpack_halves(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                               \
+        else                                                                                                                     \
+            dot_unpack(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                                      \
     }
 #define DOT_FORMAT(F, PLAN)                                                                                                      \
     DOT_STREAM(F, PLAN, 1)                                                                                                       \
@@ -363,9 +494,7 @@ DOT_TILES(signed)
     DOT_STREAM(F, PLAN, 4)                                                                                                       \
     static dot_stream_fn *const dot_streams_##F[DOT_T] = {dot_stream_##F##_1, dot_stream_##F##_2, dot_stream_##F##_3,            \
                                                           dot_stream_##F##_4};                                                   \
-    static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk) {                          \
-        dot_unpack(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                                          \
-    }
+    DOT_UNPACK(F, PLAN)
 DOT_FORMAT(Q4_0, code_8)
 DOT_FORMAT(Q4_1, code_min)
 DOT_FORMAT(Q5_0, centred)
@@ -374,6 +503,24 @@ DOT_FORMAT(Q8_0, signed)
 DOT_FORMAT(Q4_K, code_min)
 DOT_FORMAT(Q5_K, centred_min)
 DOT_FORMAT(Q6_K, sub)
+/* These are always unpacked, also for one row. */
+DOT_UNPACK(IQ4_NL, signed)
+DOT_UNPACK(IQ4_XS, signed)
+DOT_UNPACK(IQ2_XXS, signed)
+DOT_UNPACK(IQ3_XXS, signed)
+DOT_UNPACK(IQ3_S, signed)
+DOT_UNPACK(IQ1_S, signed)
+DOT_UNPACK(TQ1_0, signed)
+DOT_UNPACK(TQ2_0, signed)
+DOT_UNPACK(Q1_0, signed)
+DOT_UNPACK(Q2_0, signed)
+DOT_UNPACK(Q3_K, halves)
+DOT_UNPACK(IQ2_XS, halves)
+DOT_UNPACK(IQ2_S, halves)
+DOT_UNPACK(IQ1_M, halves)
+DOT_UNPACK(MXFP4, halves)
+DOT_UNPACK(Q2_K, halves_min)
+DOT_UNPACK(NVFP4, halves_split)
 
 /* ---- dense weights ------------------------------------------------------------------------------------------------------------ */
 
@@ -448,6 +595,7 @@ DENSE_FORMAT(BF16)
 /* ---- the table of formats ------------------------------------------------------------------------------------------------------ */
 
 #define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 32, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 16, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
 #define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 256, 256, dot_streams_##F, dense_unpack_##F, dense_tiles}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
@@ -461,6 +609,23 @@ static const struct dot_text dot_texts[] = {
     DOT_TEXT(Q4_K, code_min),
     DOT_TEXT(Q5_K, centred_min),
     DOT_TEXT(Q6_K, sub),
+    DOT_TEXT_UNPACKED(IQ4_NL, signed),
+    DOT_TEXT_UNPACKED(IQ4_XS, signed),
+    DOT_TEXT_UNPACKED(IQ2_XXS, signed),
+    DOT_TEXT_UNPACKED(IQ3_XXS, signed),
+    DOT_TEXT_UNPACKED(IQ3_S, signed),
+    DOT_TEXT_UNPACKED(IQ1_S, signed),
+    DOT_TEXT_UNPACKED(TQ1_0, signed),
+    DOT_TEXT_UNPACKED(TQ2_0, signed),
+    DOT_TEXT_UNPACKED(Q1_0, signed),
+    DOT_TEXT_UNPACKED(Q2_0, signed),
+    DOT_TEXT_UNPACKED(Q3_K, halves),
+    DOT_TEXT_UNPACKED(IQ2_XS, halves),
+    DOT_TEXT_UNPACKED(IQ2_S, halves),
+    DOT_TEXT_UNPACKED(IQ1_M, halves),
+    DOT_TEXT_UNPACKED(MXFP4, halves),
+    DOT_TEXT_UNPACKED(Q2_K, halves_min),
+    DOT_TEXT_UNPACKED(NVFP4, halves_split),
 };
 
 static void matmul_avx2(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from,

@@ -43,16 +43,19 @@ enum {
     WORD_MINUS_128, /* int MAGIC - 128 * S */
     WORD_HALF0,     /* int -32 * (sum of q over k < 16) */
     WORD_HALF1,     /* int -32 * (sum of q over k >= 16) */
-    WORD_UNUSED,
+    WORD_SUMS,      /* int16 pair: sums of the halves */
 };
 
 /* Codes of a block in a chunk, [8 groups][16][4], then floats or int32 [16] each. */
 enum { CHUNK_D = 512, CHUNK_MINUS_MAGIC_D = 576, CHUNK_MIN = 640, CHUNK_SUB0 = 576, CHUNK_SUB1 = 640, CHUNK_BLOCK = 704 };
+/* For plan.halves: kern_terms of the 16 outputs, [16] each; 0 and 1 are the halves. */
+enum { HALVES_D = 512, HALVES_SUB = 640, HALVES_MIN = 768, HALVES_SUB_MIN = 832, HALVES_BLOCK = 960 };
 
 /* How a format is multiplied; constant in every text made from it. */
 struct dot_plan {
     unsigned start; /* the word that a sum starts with; 0: MAGIC alone */
     bool min, sub;
+    bool halves, split; /* a sum for each half of a block: any format that numerics 3 has terms for; split: two terms */
 };
 
 DOT_INLINE __m512i dot_load(const void *p) {
@@ -98,7 +101,7 @@ DOT_INLINE __m512i dot_shift(__m512i v, int n) {
     }
 }
 
-/* Unsigned codes of group g of block s in a unit. */
+/* Codes of group g of block s in a unit; int8 weights with 128 added. */
 DOT_INLINE __m512i dot_codes(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned g) {
     if (f->lo == 8)
         return _mm512_xor_si512(dot_load(unit + s * 512 + g * 64), _mm512_set1_epi8(-128));
@@ -111,28 +114,72 @@ DOT_INLINE __m512i dot_codes(const struct kern_layout *f, const uint8_t *unit, u
         __m512i bits = dot_load(unit + f->hi_at + s * 128 + g / 4 * 64);
         v = _mm512_or_si512(v, _mm512_and_si512(dot_shift(bits, (int)(g % 4) * 2 - 4), _mm512_set1_epi8(48)));
     }
+    if (f->values) {
+        __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)f->values));
+        v = _mm512_xor_si512(_mm512_shuffle_epi8(values, v), _mm512_set1_epi8(-128));
+    }
     return v;
 }
 
-DOT_INLINE __m512 dot_scale(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
+/* 2^(e-128), MXFP4's exponents e: half of the float with that exponent; e = 0 is the smallest. */
+DOT_INLINE __m512 dot_exponent(__m512i e) {
+    __m512 d = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(e, 23)), _mm512_set1_ps(0.5f));
+    return _mm512_max_ps(d, _mm512_set1_ps(0x1p-128f));
+}
+
+/* Half of an e4m3: its bits under a float's exponent are 2^-119 of it, also where it is subnormal. */
+DOT_INLINE __m512 dot_e4m3(__m512i v) {
+    v = _mm512_and_si512(v, _mm512_set1_epi32(0x7f));
+    __mmask16 is_none = _mm512_cmpeq_epi32_mask(v, _mm512_set1_epi32(0x7f));
+    v = _mm512_mask_mov_epi32(v, is_none, _mm512_setzero_si512());
+    return _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(v, 20)), _mm512_set1_ps(0x1p119f));
+}
+
+/* The byte of half i from pairs of halves. */
+DOT_INLINE __m512i dot_pair_half(const uint8_t *pairs, unsigned i, bool is_signed) {
+    __m512i both = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)pairs));
+    both = i ? _mm512_slli_epi32(both, 16) : _mm512_slli_epi32(both, 24);
+    return is_signed ? _mm512_srai_epi32(both, 24) : _mm512_srli_epi32(both, 24);
+}
+
+/* The scale of block s, or of its half i where they have their own. */
+DOT_INLINE __m512 dot_scale_half(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned i) {
     const uint8_t *p = unit + f->scales_at;
-    if (f->scales == KERN_SCALES_K)
-        return _mm512_mul_ps(dot_f16(p + f->blocks * 32), dot_u8_ps(p + s * 16));
-    return dot_f16(f->scales == KERN_SCALES_SUB ? p + f->blocks * 32 : p + s * 32);
+    __m512 d;
+    switch (f->scales) {
+    case KERN_SCALES_K: return _mm512_mul_ps(dot_f16(p + f->blocks * 32), dot_u8_ps(p + s * 16));
+    case KERN_SCALES_S:
+        d = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p + s * 16))));
+        d = _mm512_mul_ps(dot_f16(p + f->blocks * 16), d);
+        break;
+    case KERN_SCALES_SUB: d = dot_f16(p + f->blocks * 32); break;
+    case KERN_SCALES_SUBM: return dot_f16(p + f->blocks * 64);
+    case KERN_SCALES_E: return dot_exponent(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p + s * 16))));
+    case KERN_SCALES_F8: return dot_e4m3(dot_pair_half(p + s * 32, i, false));
+    default: return dot_f16(p + s * 32);
+    }
+    return f->factor != 1 ? _mm512_mul_ps(d, _mm512_set1_ps(f->factor)) : d;
+}
+DOT_INLINE __m512 dot_scale(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
+    return dot_scale_half(f, unit, s, 0);
+}
+
+DOT_INLINE __m512 dot_negate(__m512 v) {
+    return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(v), _mm512_set1_epi32(INT32_MIN)));
 }
 
 DOT_INLINE __m512 dot_minimum(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
     const uint8_t *p = unit + f->scales_at + f->blocks * 32;
     if (f->scales == KERN_SCALES_DM)
         return dot_f16(p + s * 32);
-    __m512 m = _mm512_mul_ps(dot_f16(p + 32), dot_u8_ps(p - f->blocks * 16 + s * 16));
-    return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(m), _mm512_set1_epi32(INT32_MIN)));
+    if (f->scales == KERN_SCALES_SUBM)
+        return dot_negate(dot_f16(p + f->blocks * 32 + 32));
+    return dot_negate(_mm512_mul_ps(dot_f16(p + 32), dot_u8_ps(p - f->blocks * 16 + s * 16)));
 }
 
 /* The scale of half i of block s as int32. */
 DOT_INLINE __m512i dot_sub(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned i) {
-    __m512i both = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(unit + f->scales_at + s * 32)));
-    return _mm512_srai_epi32(i == 0 ? _mm512_slli_epi32(both, 16) : both, 16);
+    return dot_pair_half(unit + f->scales_at + s * 32, i, true);
 }
 
 DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, const uint8_t *tile, uint32_t b0, uint32_t n,
@@ -153,6 +200,27 @@ DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, co
         _mm512_storeu_ps((float *)(out + CHUNK_MINUS_MAGIC_D), dot_minus_magic(d));
         if (plan.min)
             _mm512_storeu_ps((float *)(out + CHUNK_MIN), dot_minimum(f, unit, s));
+    }
+}
+
+DOT_INLINE void dot_unpack_halves(const struct kern_layout *f, struct dot_plan plan, const uint8_t *tile, uint32_t b0, uint32_t n,
+                                  uint8_t *out) {
+    bool has_subs = f->scales == KERN_SCALES_SUB || f->scales == KERN_SCALES_SUBM;
+    for (uint32_t b = b0; b < b0 + n; b++, out += HALVES_BLOCK) {
+        const uint8_t *unit = tile + (size_t)(b / f->blocks) * f->bytes;
+        unsigned s = b % f->blocks;
+        DOT_UNROLL
+        for (unsigned g = 0; g < 8; g++)
+            _mm512_storeu_si512(out + g * 64, dot_codes(f, unit, s, g));
+        for (unsigned i = 0; i < 2; i++) {
+            _mm512_storeu_ps((float *)(out + HALVES_D + i * 64), dot_scale_half(f, unit, s, i));
+            _mm512_storeu_si512(out + HALVES_SUB + i * 64, has_subs ? dot_sub(f, unit, s, i) : _mm512_set1_epi32(1));
+            if (plan.min)
+                _mm512_storeu_si512(out + HALVES_SUB_MIN + i * 64,
+                                    dot_pair_half(unit + f->scales_at + (f->blocks + s) * 32, i, false));
+        }
+        if (plan.min)
+            _mm512_storeu_ps((float *)(out + HALVES_MIN), dot_minimum(f, unit, s));
     }
 }
 
@@ -287,6 +355,56 @@ DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *
     }
 }
 
+/* Numerics 3 as kern_terms has it, for row t; c: the sums of the halves. */
+DOT_INLINE __m512 dot_halves_add(struct dot_plan plan, const uint8_t *w, const uint8_t *x, unsigned T, unsigned t,
+                                 const __m512i c[2], __m512 y) {
+    __m512 d = dot_word_ps(x, T, WORD_D, t), d0 = dot_load_ps(w + HALVES_D);
+    if (plan.split) {
+        y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[0]), d0), d, y);
+        return _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[1]), dot_load_ps(w + HALVES_D + 64)), d, y);
+    }
+    const uint8_t *sub = w + HALVES_SUB, *sub_min = w + HALVES_SUB_MIN;
+    __m512i sum = _mm512_add_epi32(_mm512_mullo_epi32(c[0], dot_load(sub)), _mm512_mullo_epi32(c[1], dot_load(sub + 64)));
+    y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), d0), d, y);
+    if (!plan.min)
+        return y;
+    __m512i sums = dot_word(x, T, WORD_SUMS, t), s0 = _mm512_srai_epi32(_mm512_slli_epi32(sums, 16), 16);
+    __m512i s1 = _mm512_srai_epi32(sums, 16);
+    sum = _mm512_add_epi32(_mm512_mullo_epi32(s0, dot_load(sub_min)), _mm512_mullo_epi32(s1, dot_load(sub_min + 64)));
+    return _mm512_fmadd_ps(dot_load_ps(w + HALVES_MIN), _mm512_mul_ps(d, _mm512_cvtepi32_ps(sum)), y);
+}
+
+DOT_INLINE void dot_tile_halves(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
+                                const unsigned T) {
+    for (uint32_t b = 0; b < n_blocks; b++, w += HALVES_BLOCK, x += KERN_LINE * T) {
+        __m512i c[DOT_T][2];
+        DOT_UNROLL
+        for (unsigned g = 0; g < 8; g++) {
+            __m512i v = dot_load(w + g * 64);
+            DOT_UNROLL
+            for (unsigned t = 0; t < T; t++) {
+                if (g % 4 == 0) /* 128 times the sum of the half */
+                    c[t][g / 4] = _mm512_slli_epi32(dot_word(x, T, g ? WORD_HALF1 : WORD_HALF0, t), 2);
+                c[t][g / 4] = _mm512_dpbusd_epi32(c[t][g / 4], v, _mm512_set1_epi32(dot_int(x + 4 * (g * T + t))));
+            }
+        }
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++) {
+            float *out = y + t * DOT_WIDTH;
+            _mm512_storeu_ps(out, dot_halves_add(plan, w, x, T, t, c[t], _mm512_loadu_ps(out)));
+        }
+    }
+}
+
+/* The text of a plan for R tiles. */
+DOT_INLINE void dot_tiles(struct dot_plan plan, const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_blocks,
+                          const unsigned R, const unsigned T) {
+    if (!plan.halves)
+        dot_tile(plan, chunks, x, y, n_blocks, R, T);
+    for (unsigned r = 0; plan.halves && r < R; r++)
+        dot_tile_halves(plan, chunks + r * CHUNK_BYTES, x, y + r * KERN_TILE, n_blocks, T);
+}
+
 /* ---- dense weights ------------------------------------------------------------------------------------------------------------ */
 
 DOT_INLINE __m512 dense_load(uint32_t dtype, const uint8_t *w, size_t k) {
@@ -329,13 +447,18 @@ DOT_INLINE void dense_unpack(uint32_t dtype, const uint8_t *tile, uint32_t from,
 
 /* ---- one text per format or plan and number of rows ----------------------------------------------------------------------------- */
 
-static const struct dot_plan plan_code_8 = {WORD_MINUS_8, false, false}, plan_code_16 = {WORD_MINUS_16, false, false},
-                             plan_code_128 = {WORD_MINUS_128, false, false}, plan_code_min = {0, true, false},
-                             plan_sub = {0, false, true};
+static const struct dot_plan plan_code_8 = {.start = WORD_MINUS_8};
+static const struct dot_plan plan_code_16 = {.start = WORD_MINUS_16};
+static const struct dot_plan plan_code_128 = {.start = WORD_MINUS_128};
+static const struct dot_plan plan_code_min = {.min = true};
+static const struct dot_plan plan_sub = {.sub = true};
+static const struct dot_plan plan_halves = {.halves = true};
+static const struct dot_plan plan_halves_min = {.halves = true, .min = true};
+static const struct dot_plan plan_halves_split = {.halves = true, .split = true};
 
 #define DOT_TILE(PLAN, R, T)                                                                                                     \
     static void dot_tile_##PLAN##_##R##_##T(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_blocks) {              \
-        dot_tile(plan_##PLAN, chunks, x, y, n_blocks, R, T);                                                                     \
+        dot_tiles(plan_##PLAN, chunks, x, y, n_blocks, R, T);                                                                    \
     }
 #define DENSE_TILE(F, R, T)                                                                                                      \
     static void dot_tile_##F##_##R##_##T(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n) {                        \
@@ -363,6 +486,9 @@ DOT_TILES(DOT_TILE, code_16)
 DOT_TILES(DOT_TILE, code_128)
 DOT_TILES(DOT_TILE, code_min)
 DOT_TILES(DOT_TILE, sub)
+DOT_TILES(DOT_TILE, halves)
+DOT_TILES(DOT_TILE, halves_min)
+DOT_TILES(DOT_TILE, halves_split)
 DOT_TILES(DENSE_TILE, F32)
 
 #define DOT_STREAM_TEXT(F, PLAN, T)                                                                                              \
@@ -380,11 +506,16 @@ DOT_TILES(DENSE_TILE, F32)
     MAKE(F, PLAN, 4)                                                                                                             \
     static dot_stream_fn *const dot_streams_##F[DOT_STREAM] = {dot_stream_##F##_1, dot_stream_##F##_2, dot_stream_##F##_3,       \
                                                                dot_stream_##F##_4};
+#define DOT_UNPACK(F, PLAN)                                                                                                      \
+    static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk) {                          \
+        if (plan_##PLAN.halves)                                                                                                  \
+            dot_unpack_halves(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                               \
+        else                                                                                                                     \
+            dot_unpack(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                                      \
+    }
 #define DOT_FORMAT(F, PLAN)                                                                                                      \
     DOT_STREAMS(DOT_STREAM_TEXT, F, PLAN)                                                                                        \
-    static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk) {                          \
-        dot_unpack(&kern_layouts[DTYPE_##F], plan_##PLAN, tile, from, n_blocks, chunk);                                          \
-    }
+    DOT_UNPACK(F, PLAN)
 #define DENSE_FORMAT(F)                                                                                                          \
     DOT_STREAMS(DENSE_STREAM_TEXT, F, )                                                                                          \
     static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n, uint8_t *chunk) {                                 \
@@ -401,13 +532,57 @@ DOT_FORMAT(Q8_0, code_128)
 DOT_FORMAT(Q4_K, code_min)
 DOT_FORMAT(Q5_K, code_min)
 DOT_FORMAT(Q6_K, sub)
+/* These are always unpacked, also for one row. */
+DOT_UNPACK(IQ4_NL, code_128)
+DOT_UNPACK(IQ4_XS, code_128)
+DOT_UNPACK(IQ2_XXS, code_128)
+DOT_UNPACK(IQ3_XXS, code_128)
+DOT_UNPACK(IQ3_S, code_128)
+DOT_UNPACK(IQ1_S, code_128)
+DOT_UNPACK(TQ1_0, code_128)
+DOT_UNPACK(TQ2_0, code_128)
+DOT_UNPACK(Q1_0, code_128)
+DOT_UNPACK(Q2_0, code_128)
+DOT_UNPACK(Q3_K, halves)
+DOT_UNPACK(IQ2_XS, halves)
+DOT_UNPACK(IQ2_S, halves)
+DOT_UNPACK(IQ1_M, halves)
+DOT_UNPACK(MXFP4, halves)
+DOT_UNPACK(Q2_K, halves_min)
+DOT_UNPACK(NVFP4, halves_split)
 
 #define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 16, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
 #define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 176, 176, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
 static const struct dot_text dot_texts[] = {
-    DENSE_TEXT(F32),          DENSE_TEXT(F16),          DENSE_TEXT(BF16),         DOT_TEXT(Q4_0, code_8),
-    DOT_TEXT(Q4_1, code_min), DOT_TEXT(Q5_0, code_16),  DOT_TEXT(Q5_1, code_min), DOT_TEXT(Q8_0, code_128),
-    DOT_TEXT(Q4_K, code_min), DOT_TEXT(Q5_K, code_min), DOT_TEXT(Q6_K, sub),
+    DENSE_TEXT(F32),
+    DENSE_TEXT(F16),
+    DENSE_TEXT(BF16),
+    DOT_TEXT(Q4_0, code_8),
+    DOT_TEXT(Q4_1, code_min),
+    DOT_TEXT(Q5_0, code_16),
+    DOT_TEXT(Q5_1, code_min),
+    DOT_TEXT(Q8_0, code_128),
+    DOT_TEXT(Q4_K, code_min),
+    DOT_TEXT(Q5_K, code_min),
+    DOT_TEXT(Q6_K, sub),
+    DOT_TEXT_UNPACKED(IQ4_NL, code_128),
+    DOT_TEXT_UNPACKED(IQ4_XS, code_128),
+    DOT_TEXT_UNPACKED(IQ2_XXS, code_128),
+    DOT_TEXT_UNPACKED(IQ3_XXS, code_128),
+    DOT_TEXT_UNPACKED(IQ3_S, code_128),
+    DOT_TEXT_UNPACKED(IQ1_S, code_128),
+    DOT_TEXT_UNPACKED(TQ1_0, code_128),
+    DOT_TEXT_UNPACKED(TQ2_0, code_128),
+    DOT_TEXT_UNPACKED(Q1_0, code_128),
+    DOT_TEXT_UNPACKED(Q2_0, code_128),
+    DOT_TEXT_UNPACKED(Q3_K, halves),
+    DOT_TEXT_UNPACKED(IQ2_XS, halves),
+    DOT_TEXT_UNPACKED(IQ2_S, halves),
+    DOT_TEXT_UNPACKED(IQ1_M, halves),
+    DOT_TEXT_UNPACKED(MXFP4, halves),
+    DOT_TEXT_UNPACKED(Q2_K, halves_min),
+    DOT_TEXT_UNPACKED(NVFP4, halves_split),
 };
 _Static_assert(176 * 64 == CHUNK_BYTES, "a dense chunk fits");
 
@@ -436,7 +611,7 @@ static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
     words[WORD_MINUS_128] = DOT_MAGIC - 128 * s;
     words[WORD_HALF0] = -32 * s0;
     words[WORD_HALF1] = -32 * s1;
-    words[WORD_UNUSED] = 0;
+    words[WORD_SUMS] = (int32_t)((uint32_t)s0 & 0xffff) | (int32_t)((uint32_t)s1 << 16);
     for (unsigned i = 0; i < 8; i++)
         memcpy(out + 4 * ((8 + i) * T + t), &words[i], 4);
 }

@@ -25,7 +25,7 @@ typedef void dot_tile_fn(const uint8_t *chunks, const uint8_t *x, float *y, uint
 struct dot_text {
     uint16_t step_k, step_bytes;            /* k in a step; bytes of a row's activations in it */
     uint16_t chunk_steps, chunk_steps_some; /* for many rows; for a few */
-    dot_stream_fn *const *stream;           /* [T - 1] */
+    dot_stream_fn *const *stream;           /* [T - 1]; NULL: there is none, chunks serve */
     dot_unpack_fn *unpack;
     dot_tile_fn *const *tile; /* [tiles - 1][T - 1] */
 };
@@ -161,7 +161,7 @@ static void dot_range(const struct dot_text *text, const struct kern_packed *w, 
     struct dot_job job = {text, w, a, kern_tile_bytes(w->type, w->k), w->k / text->step_k};
     if (a->rows == 0)
         return;
-    if (a->rows <= DOT_STREAM)
+    if (a->rows <= DOT_STREAM && text->stream)
         dot_few_rows(&job, y, y_stride, from, to);
     else if (a->rows <= DOT_ROWS_SOME)
         dot_some_rows(&job, y, y_stride, from, to);

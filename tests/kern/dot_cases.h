@@ -35,9 +35,12 @@ static const struct format_case {
     uint32_t dtype;
     int d, m;
 } format_cases[] = {
-    {DTYPE_F32, -1, -1}, {DTYPE_F16, 0, -1},  {DTYPE_BF16, -1, -1},  {DTYPE_Q4_0, 0, -1},
-    {DTYPE_Q4_1, 0, 2},  {DTYPE_Q5_0, 0, -1}, {DTYPE_Q5_1, 0, 2},    {DTYPE_Q8_0, 0, -1},
-    {DTYPE_Q4_K, 0, 2},  {DTYPE_Q5_K, 0, 2},  {DTYPE_Q6_K, 208, -1},
+    {DTYPE_F32, -1, -1},   {DTYPE_F16, 0, -1},     {DTYPE_BF16, -1, -1},  {DTYPE_Q4_0, 0, -1},   {DTYPE_Q4_1, 0, 2},
+    {DTYPE_Q5_0, 0, -1},   {DTYPE_Q5_1, 0, 2},     {DTYPE_Q8_0, 0, -1},   {DTYPE_Q4_K, 0, 2},    {DTYPE_Q5_K, 0, 2},
+    {DTYPE_Q6_K, 208, -1}, {DTYPE_Q2_K, 80, 82},   {DTYPE_Q3_K, 108, -1}, {DTYPE_IQ4_NL, 0, -1}, {DTYPE_IQ4_XS, 0, -1},
+    {DTYPE_MXFP4, -1, -1}, {DTYPE_NVFP4, -1, -1},  {DTYPE_TQ1_0, 52, -1}, {DTYPE_TQ2_0, 64, -1}, {DTYPE_Q1_0, 0, -1},
+    {DTYPE_Q2_0, 0, -1},   {DTYPE_IQ2_XXS, 0, -1}, {DTYPE_IQ2_XS, 0, -1}, {DTYPE_IQ2_S, 0, -1},  {DTYPE_IQ3_XXS, 0, -1},
+    {DTYPE_IQ3_S, 0, -1},  {DTYPE_IQ1_S, 0, -1},   {DTYPE_IQ1_M, -1, -1},
 };
 
 /* Ways to fill a case; weights and scales, and activations. */
@@ -91,6 +94,10 @@ static void fill_weights(struct rng *r, const struct format_case *c, unsigned mo
             memcpy(out + c->d, &d, 2);
         if (c->m >= 0)
             memcpy(out + c->m, &m, 2);
+        if (c->dtype == DTYPE_MXFP4) /* the exponent: subnormal scales, and what cannot overflow */
+            out[0] = (uint8_t)(mode == 1 ? rng_below(r, 4) : 60 + rng_below(r, 100));
+        if (c->dtype == DTYPE_IQ1_M) /* the f16 lies in four nibbles; without its top exponent bit it is finite */
+            out[55] &= 0xbf;
     }
 }
 

@@ -23,6 +23,12 @@ static inline __m512i emu_cvtepu8_epi32(__m128i v) {
     out.m256i[1] = _mm256_cvtepu8_epi32(_mm_srli_si128(v, 8));
     return simde__m512i_from_private(out);
 }
+static inline __m512i emu_cvtepi8_epi32(__m128i v) {
+    simde__m512i_private out;
+    out.m256i[0] = _mm256_cvtepi8_epi32(v);
+    out.m256i[1] = _mm256_cvtepi8_epi32(_mm_srli_si128(v, 8));
+    return simde__m512i_from_private(out);
+}
 static inline __m512i emu_cvtepu16_epi32(__m256i v) {
     simde__m512i_private out;
     out.m256i[0] = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(v));
@@ -44,6 +50,7 @@ static inline __m512i emu_srai_epi32(__m512i v, int n) {
 }
 #define _mm512_cvtph_ps emu_cvtph_ps
 #define _mm512_cvtepu8_epi32 emu_cvtepu8_epi32
+#define _mm512_cvtepi8_epi32 emu_cvtepi8_epi32
 #define _mm512_cvtepu16_epi32 emu_cvtepu16_epi32
 #define _mm512_cvtepi32_ps emu_cvtepi32_ps
 #define _mm512_srai_epi32 emu_srai_epi32

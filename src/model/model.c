@@ -5,7 +5,10 @@
 #include <string.h>
 
 static const struct family *const families[] = {
+    &family_gemma3,
     &family_llama,
+    &family_qwen2,
+    &family_qwen3,
 };
 
 static const struct family *find_family(struct str arch) {

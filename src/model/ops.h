@@ -121,4 +121,4 @@ struct family {
     const char *const
         *ignored; /* tensor names that real files hold and the family does not compute with; NULL-terminated, or NULL */
 };
-extern const struct family family_llama;
+extern const struct family family_gemma3, family_llama, family_qwen2, family_qwen3;

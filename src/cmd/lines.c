@@ -83,7 +83,8 @@ static int answer(void *ctx, uint64_t i, struct str line, struct err *e) {
     struct answering *a = ctx;
     struct buf out = {0};
     struct err bad = {0};
-    int code = line.n > LINE_MAX_BYTES ? err_set(&bad, ERR_LIMIT, "line", "is longer than 64 MiB") : a->each(a->ctx, i, line, &out, &bad);
+    int code = line.n > LINE_MAX_BYTES ? err_set(&bad, ERR_LIMIT, "line", "is longer than 64 MiB")
+                                       : a->each(a->ctx, i, line, &out, &bad);
     if (code < 0 && !bad.code)
         err_set(&bad, code, "", "failed");
     if (out.failed)

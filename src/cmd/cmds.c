@@ -78,6 +78,7 @@ static const struct opt opts_generate[] = {
 };
 
 static const struct opt *const generate_opts[] = {opts_common, opts_compute, opts_lines, opts_generate, opts_sampling, NULL};
+static const struct opt *const perplexity_opts[] = {opts_common, opts_compute, opts_json, NULL};
 static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
 static const struct opt *const show_opts[] = {opts_common, opts_json, opts_show, NULL};
 static const struct opt *const plain_opts[] = {opts_common, NULL};
@@ -104,6 +105,9 @@ const struct cmd cmds[] = {
     {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
     {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},
+    {"perplexity", "MODEL FILE", "How well a model predicts a text",
+     "Cuts the text into windows of --ctx tokens (default 512) and scores the later half of each.", perplexity_opts, 2, 2,
+     cmd_perplexity, false},
     {"render", "[MODEL] --jsonl", "Chat template and context in, text and its origin out", render_text, render_opts, 0, 1,
      cmd_render, false},
     {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},

@@ -6,6 +6,7 @@
 int cmd_help(struct cmd_args *a, struct err *e);
 int cmd_import(struct cmd_args *a, struct err *e);
 int cmd_logits(struct cmd_args *a, struct err *e);
+int cmd_perplexity(struct cmd_args *a, struct err *e);
 int cmd_list(struct cmd_args *a, struct err *e);
 int cmd_rm(struct cmd_args *a, struct err *e);
 int cmd_run(struct cmd_args *a, struct err *e);

@@ -35,7 +35,7 @@ struct dot_job {
     const struct kern_packed *w;
     const struct kern_acts *a;
     uint64_t tile_bytes;
-    uint32_t n_steps;
+    uint32_t n_steps, step_weights; /* steps in k; about the bytes of a step in a tile, for prefetching */
 };
 
 /* Where outputs go: row 0 of some tiles, floats from row to row, outputs that are there. */
@@ -77,14 +77,14 @@ struct dot_part {
 
 /* All rows of a part against its chunks. The weights at `next` are brought in meanwhile. */
 static void dot_panels(const struct dot_job *job, const struct dot_part *part, const struct dot_y *y, const uint8_t *chunks,
-                       const uint8_t *next, uint64_t next_bytes) {
+                       const uint8_t *next, uint32_t next_bytes) {
     _Alignas(KERN_ALIGN) float buffer[DOT_T * DOT_WIDTH];
     dot_tile_fn *const *tile = job->text->tile + (part->n_tiles - 1) * DOT_T;
-    uint64_t ahead = next_bytes / ((part->row_end - part->row + DOT_T - 1) / DOT_T) / 64 * 64 + 64;
+    uint32_t ahead = next_bytes / ((part->row_end - part->row + DOT_T - 1) / DOT_T) / 64 * 64 + 64;
     for (uint32_t row = part->row, T; row < part->row_end; row += T, next += ahead) {
         T = dot_panel_rows(part->row_end - row);
-        for (uint64_t i = 0; i < ahead; i += 64)
-            __builtin_prefetch(next + i, 0, 2);
+        for (uint32_t i = 0; i < ahead; i += 64)
+            __builtin_prefetch(next + i, 0, 3);
         for (uint32_t r = row + T; r < dot_min(row + T + DOT_T, part->row_end); r++)
             __builtin_prefetch(y->p + r * y->stride, 1);
         if (part->from)
@@ -103,8 +103,8 @@ static void dot_part_run(const struct dot_job *job, const struct dot_part *part,
     const uint8_t *tile = job->w->data + part->tile * job->tile_bytes;
     for (uint32_t i = 0; i < part->n_tiles; i++)
         job->text->unpack(tile + i * job->tile_bytes, part->from, part->n, chunks + i * CHUNK_BYTES);
-    const uint8_t *next = tile + job->tile_bytes * part->from / job->n_steps + ahead;
-    dot_panels(job, part, y, chunks, next, job->tile_bytes * part->n / job->n_steps * part->n_tiles);
+    const uint8_t *next = tile + (uint64_t)part->from * job->step_weights + ahead;
+    dot_panels(job, part, y, chunks, next, part->n * job->step_weights * part->n_tiles);
 }
 
 static struct dot_y dot_y_at(const struct dot_job *job, float *y, size_t y_stride, uint32_t tile, uint32_t n_tiles) {
@@ -131,7 +131,7 @@ static void dot_some_rows(const struct dot_job *job, float *y, size_t y_stride, 
         part.n_tiles = dot_min(to - part.tile, DOT_R);
         for (part.from = 0; part.from < job->n_steps; part.from += most) {
             part.n = dot_min(job->n_steps - part.from, most);
-            dot_part_run(job, &part, &local, job->tile_bytes * most / job->n_steps);
+            dot_part_run(job, &part, &local, most * job->step_weights);
         }
         struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
         dot_y_put(&out, 0, job->a->rows, sums);
@@ -158,9 +158,10 @@ static void dot_many_rows(const struct dot_job *job, float *y, size_t y_stride, 
 /* struct kern's matmul, with the text of w's format. */
 static void dot_range(const struct dot_text *text, const struct kern_packed *w, const struct kern_acts *a, float *y,
                       size_t y_stride, uint32_t from, uint32_t to) {
-    struct dot_job job = {text, w, a, kern_tile_bytes(w->type, w->k), w->k / text->step_k};
+    struct dot_job job = {text, w, a, kern_tile_bytes(w->type, w->k), w->k / text->step_k, 0};
     if (a->rows == 0)
         return;
+    job.step_weights = (uint32_t)(job.tile_bytes / job.n_steps);
     if (a->rows <= DOT_STREAM && text->stream)
         dot_few_rows(&job, y, y_stride, from, to);
     else if (a->rows <= DOT_ROWS_SOME)

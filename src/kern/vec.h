@@ -5,17 +5,18 @@
  *     vec_store(p, vec_fma(x, vec_set(2), vec_load(y)));      // p[i] = fma(p[i], 2, y[i]) for 16 i
  *
  * Numerics 1 holds for every function: what it does to a lane depends on that lane alone, and is rounded as named. A text
- * defines struct vec, the functions of vec_c.h, VEC_SUMS (how many sums fit the registers beside what feeds them) and
- * VEC_KEEP(v) (an empty statement that makes the compiler hold v in a register; gcc would load it again for every use). */
+ * defines struct vec, the functions of vec_c.h, VEC_SUMS (how many sums fit the registers beside what feeds them),
+ * VEC_KEEP(v) (an empty statement that makes the compiler hold v in a register; gcc would load it again for every use) and
+ * VEC_FORGET() (makes it load again what it holds of memory, where registers are so few that it would spill a sum instead). */
 #pragma once
 
 #include "kern_def.h"
 
 /* Constant arguments of such a function are constants inside it, functions passed to it are inlined. */
 #define FLAT static inline __attribute__((always_inline))
-/* Before a loop with constant bounds over vectors, which are to be registers. */
+/* A loop with constant bounds over vectors, which are to be registers. */
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
+#define UNROLLED(i, n) _Pragma("unroll") for (uint32_t i = 0; i < (n); i++)
 #else
-#define UNROLL _Pragma("GCC unroll 24")
+#define UNROLLED(i, n) _Pragma("GCC unroll 24") for (uint32_t i = 0; i < (n); i++)
 #endif

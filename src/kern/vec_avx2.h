@@ -7,6 +7,7 @@
 
 #define VEC_SUMS 6
 #define VEC_KEEP(v) __asm__("" : "+x"((v).half[0]), "+x"((v).half[1]))
+#define VEC_FORGET() __asm__("" ::: "memory")
 
 struct vec {
     __m256 half[2];

@@ -7,6 +7,7 @@
 
 #define VEC_SUMS 24
 #define VEC_KEEP(x) __asm__("" : "+v"((x).z))
+#define VEC_FORGET() ((void)0)
 
 struct vec {
     __m512 z;

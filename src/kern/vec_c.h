@@ -5,6 +5,7 @@
 
 #define VEC_SUMS 6
 #define VEC_KEEP(v) ((void)0)
+#define VEC_FORGET() ((void)0)
 
 struct vec {
     float lane[LANES];

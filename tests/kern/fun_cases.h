@@ -75,68 +75,80 @@ static const uint32_t sizes[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 4
 /* ---- one function an operation ------------------------------------------------------------------------------------------ */
 
 static void op_add(struct run *r) {
-    EACH_CASE(r, n) r->kern->add(n, x, y, z);
+    EACH_CASE (r, n)
+        r->kern->add(n, x, y, z);
 }
 static void op_scale(struct run *r) {
-    EACH_CASE(r, n) r->kern->scale(n, x, y[0], z);
+    EACH_CASE (r, n)
+        r->kern->scale(n, x, y[0], z);
 }
 static void op_divide(struct run *r) {
-    EACH_CASE(r, n) r->kern->divide(n, x, y[0], z);
+    EACH_CASE (r, n)
+        r->kern->divide(n, x, y[0], z);
 }
 static void op_axpy(struct run *r) {
-    EACH_CASE(r, n) {
+    EACH_CASE (r, n) {
         memcpy(z, y, n * sizeof *z);
         r->kern->axpy(n, x[n / 2], x, z);
     }
 }
 static void op_clamp(struct run *r) {
-    EACH_CASE(r, n) {
+    EACH_CASE (r, n) {
         memcpy(z, x, n * sizeof *z);
         r->kern->clamp(n, z, float_of(bits_of(y[0]) & 0x7fffffff));
     }
 }
 static void op_softcap(struct run *r) {
-    EACH_CASE(r, n) r->kern->softcap(n, x, kind == UNIFORM ? 1.0f : 30.0f, z);
+    EACH_CASE (r, n)
+        r->kern->softcap(n, x, kind == UNIFORM ? 1.0f : 30.0f, z);
 }
 static void op_silu(struct run *r) {
-    EACH_CASE(r, n) r->kern->silu(n, x, z);
+    EACH_CASE (r, n)
+        r->kern->silu(n, x, z);
 }
 static void op_gelu_tanh(struct run *r) {
-    EACH_CASE(r, n) r->kern->gelu_tanh(n, x, z);
+    EACH_CASE (r, n)
+        r->kern->gelu_tanh(n, x, z);
 }
 static void op_gelu_erf(struct run *r) {
-    EACH_CASE(r, n) r->kern->gelu_erf(n, x, z);
+    EACH_CASE (r, n)
+        r->kern->gelu_erf(n, x, z);
 }
 static void op_silu_mul(struct run *r) {
-    EACH_CASE(r, n) r->kern->silu_mul(n, x, y, z);
+    EACH_CASE (r, n)
+        r->kern->silu_mul(n, x, y, z);
 }
 static void op_gelu_tanh_mul(struct run *r) {
-    EACH_CASE(r, n) r->kern->gelu_tanh_mul(n, x, y, z);
+    EACH_CASE (r, n)
+        r->kern->gelu_tanh_mul(n, x, y, z);
 }
 static void op_gelu_erf_mul(struct run *r) {
-    EACH_CASE(r, n) r->kern->gelu_erf_mul(n, x, y, z);
+    EACH_CASE (r, n)
+        r->kern->gelu_erf_mul(n, x, y, z);
 }
 static void op_in_place(struct run *r) {
-    EACH_CASE(r, n) {
+    EACH_CASE (r, n) {
         memcpy(z, x, n * sizeof *z);
         r->kern->silu_mul(n, z, y, z);
         r->kern->add(n, z, y, z);
     }
 }
 static void op_rms_norm(struct run *r) {
-    EACH_CASE(r, n) r->kern->rms_norm(n, x, size % 3 ? y : NULL, 1e-5f, z);
+    EACH_CASE (r, n)
+        r->kern->rms_norm(n, x, size % 3 ? y : NULL, 1e-5f, z);
 }
 static void op_layer_norm(struct run *r) {
-    EACH_CASE(r, n) r->kern->layer_norm(n, x, size % 3 ? y : NULL, size % 2 ? x : NULL, 1e-5f, z);
+    EACH_CASE (r, n)
+        r->kern->layer_norm(n, x, size % 3 ? y : NULL, size % 2 ? x : NULL, 1e-5f, z);
 }
 static void op_max(struct run *r) {
-    EACH_CASE(r, n) {
+    EACH_CASE (r, n) {
         memset(z, 0, n * sizeof *z);
         z[0] = r->kern->max(n, x);
     }
 }
 static void op_finite(struct run *r) {
-    EACH_CASE(r, n) {
+    EACH_CASE (r, n) {
         memset(z, 0, n * sizeof *z);
         uint32_t at = (uint32_t)(next_u64(r) % n), bad = (uint32_t)next_u64(r) | 0x7f800000;
         bool before = r->kern->finite(n, x);
@@ -145,7 +157,7 @@ static void op_finite(struct run *r) {
     }
 }
 static void op_softmax(struct run *r) {
-    EACH_CASE(r, n) {
+    EACH_CASE (r, n) {
         if (kind == UNIFORM && n > 1)
             x[n / 2] = NO_SCORE;
         r->kern->softmax(n, x, z);
@@ -153,7 +165,7 @@ static void op_softmax(struct run *r) {
 }
 static void op_weights(struct run *r) {
     uint64_t w[N_MAX];
-    EACH_CASE(r, n) {
+    EACH_CASE (r, n) {
         memset(z, 0, n * sizeof *z);
         uint64_t sum = r->kern->weights(n, x, r->kern->max(n, x), kind == WIDE ? 7.5f : 1.0f, w);
         out_bytes(r, n * sizeof *w, w);

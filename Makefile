@@ -94,7 +94,7 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 $(BUILD)/tests/fault/%: LDFLAGS += -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat
 # The AVX-512 products run there on AVX2, through SIMDe.
 ifeq ($(TARGET),x86_64)
-$(BUILD)/tests/kern/test_dot_avx512: CFLAGS += $(ISA_avx2) -Wno-psabi
+$(BUILD)/tests/kern/test_dot_avx512 $(BUILD)/tests/kern/test_fun_avx512: CFLAGS += $(ISA_avx2) -Wno-psabi
 endif
 # Fuzz targets replay their corpus when built by any compiler; `make long` builds them with libFuzzer.
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags

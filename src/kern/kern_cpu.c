@@ -50,8 +50,7 @@ static const struct tier {
     {&kern_c, has_c},
 #ifdef __x86_64__
     {&kern_avx2, has_avx2},
-#endif
-#ifdef __x86_64__
+    {&kern_avx512, has_avx512},
 #endif
 };
 

@@ -15,7 +15,8 @@
 /* Constant arguments of such a function are constants inside it, functions passed to it are inlined. */
 #define FLAT static inline __attribute__((always_inline))
 /* A loop with constant bounds over vectors, which are to be registers. */
-#ifdef __clang__
+#if defined(UNROLLED) /* an emulation has its own */
+#elif defined(__clang__)
 #define UNROLLED(i, n) _Pragma("unroll") for (uint32_t i = 0; i < (n); i++)
 #else
 #define UNROLLED(i, n) _Pragma("GCC unroll 24") for (uint32_t i = 0; i < (n); i++)

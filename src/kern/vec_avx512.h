@@ -6,8 +6,10 @@
 #include "vec.h"
 
 #define VEC_SUMS 24
+#ifndef VEC_KEEP
 #define VEC_KEEP(x) __asm__("" : "+v"((x).z))
-#define VEC_FORGET() ((void)0)
+#endif
+#define VEC_FORGET() __asm__("" ::: "memory")
 
 struct vec {
     __m512 z;

@@ -84,7 +84,7 @@ test_set() {
 # llama.cpp as its Python package builds it for this machine. gcc 12 breaks its AMX code unless two passes are off.
 peers_set() {
     install_packages 'g++:g++ cmake:cmake python3-venv:PIP'
-    local venv=build/peers
+    local venv=${PEERS:-build/peers}
     [ -e $venv/done-0.3.36 ] && return 0
     python3 -m venv $venv
     echo "moat: building llama.cpp to measure against (some minutes)" >&2

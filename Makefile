@@ -10,6 +10,9 @@ PREFIX ?= /usr/local
 OPT ?= -O2 -g
 WERROR ?=
 ARGS ?=
+# One short line for each file; V=1 shows the commands.
+Q = $(if $(V),,@)
+SAY = @$(if $(V),:,printf '  %-5s %s\n')
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef $(WERROR)
 # Numerics section 1: no contraction, no fast-math; tests/kern holds the negative control.
@@ -65,21 +68,26 @@ $(BUILD)/obj/kern/%.o: OPT_FILE := -O3
 $(foreach t,$(TIERS_$(TARGET)),$(eval $(BUILD)/obj/kern/kern_$(t).o: ISA := $(ISA_$(t))))
 $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags | setup
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(if $(findstring -O0,$(OPT)),,$(OPT_FILE)) $(ISA) -MMD -MP -c $< -o $@
+	$(SAY) CC $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(if $(findstring -O0,$(OPT)),,$(OPT_FILE)) $(ISA) -MMD -MP -c $< -o $@
 
 $(BUILD)/deps/yyjson.o: | setup
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -w $(SAN) -c $(DEPS)/src/yyjson.c -I$(DEPS)/include -o $@
+	$(SAY) CC $@
+	$(Q)$(CC) -O2 -g -w $(SAN) -c $(DEPS)/src/yyjson.c -I$(DEPS)/include -o $@
 $(BUILD)/deps/llhttp.o $(BUILD)/deps/llhttp_api.o $(BUILD)/deps/llhttp_http.o: | setup
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -w $(SAN) -c $(DEPS)/src/$(notdir $(@:.o=.c)) -I$(DEPS)/include -o $@
+	$(SAY) CC $@
+	$(Q)$(CC) -O2 -g -w $(SAN) -c $(DEPS)/src/$(notdir $(@:.o=.c)) -I$(DEPS)/include -o $@
 
 $(BUILD)/libmoat.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $(LIB_OBJ)
+	$(SAY) AR $@
+	$(Q)ar rcs $@ $(LIB_OBJ)
 
 $(BUILD)/moat: $(BUILD)/obj/cmd/main.o $(BUILD)/libmoat.a $(DEPS_OBJ)
-	$(CC) $(SAN) $(LDFLAGS) -o $@ $(BUILD)/obj/cmd/main.o $(BUILD)/libmoat.a $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(SAN) $(LDFLAGS) -o $@ $(BUILD)/obj/cmd/main.o $(BUILD)/libmoat.a $(LIBS)
 
 # ---- running --------------------------------------------------------------------------------------------------------
 run: all
@@ -89,7 +97,8 @@ run: all
 # ---- tests ----------------------------------------------------------------------------------------------------------
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $(LDFLAGS) $< -o $@ $(BUILD)/libmoat.a -lcmocka $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $(LDFLAGS) $< -o $@ $(BUILD)/libmoat.a -lcmocka $(LIBS)
 # The calls that tests/fault makes fail.
 $(BUILD)/tests/fault/%: LDFLAGS += -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat
 # The AVX-512 products run there on AVX2, through SIMDe.
@@ -99,12 +108,14 @@ endif
 # Fuzz targets replay their corpus when built by any compiler; `make long` builds them with libFuzzer.
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $< tests/fuzz/replay.c -o $@ $(BUILD)/libmoat.a $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $< tests/fuzz/replay.c -o $@ $(BUILD)/libmoat.a $(LIBS)
 
 # The server with a scripted engine in place of the real one, for tests/serve.
 $(BUILD)/fake/moat: tests/serve/fake_engine.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Wno-conversion -MMD -MP $< -o $@ $(BUILD)/libmoat.a $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) -Wno-conversion -MMD -MP $< -o $@ $(BUILD)/libmoat.a $(LIBS)
 
 units: $(TESTS) $(FUZZ_REPLAY) $(BUILD)/fake/moat
 test: setup-test

@@ -15,7 +15,7 @@ step() {
 format() { find src tests -name '*.[ch]' -o -name '*.inc' | xargs clang-format --dry-run -Werror; }
 build_strict() { make --no-print-directory -j2 "BUILD=build/strict-$1" "CC=$1" WERROR=-Werror "build/strict-$1/moat" && echo "no warning"; }
 static() {
-    cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 --platform=unix64 -j2 \
+    cppcheck --quiet --error-exitcode=1 --enable=warning --inline-suppr --std=c11 --platform=unix64 -j2 \
         --suppressions-list=tools/cppcheck.txt -D__x86_64__ -Isrc $(find src -name '*.c' | grep -v unicode_) && echo "no finding"
 }
 scripts() { for f in tools/*.sh bench/*.sh .ci/run; do [ ! -e "$f" ] || bash -n "$f" || return 1; done; }

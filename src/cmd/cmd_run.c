@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -228,6 +229,22 @@ static int read_message(struct terminal *t, struct buf *message) {
     return 1;
 }
 
+/* What is typed during an answer is kept for the next prompt as it was typed, Ctrl-D too, and not echoed into the answer. */
+static int answer_in_terminal(struct run *run, struct err *e) {
+    struct termios usual;
+    bool set = tcgetattr(STDIN_FILENO, &usual) == 0;
+    if (set) {
+        struct termios quiet = usual;
+        quiet.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        tcsetattr(STDIN_FILENO, TCSANOW, &quiet);
+    }
+    int r = answer_fitting(run, e);
+    putchar('\n');
+    if (set)
+        tcsetattr(STDIN_FILENO, TCSANOW, &usual);
+    return r;
+}
+
 static void show_help(void) {
     fputs("/help           this text\n"
           "/clear          forget the conversation\n"
@@ -288,8 +305,7 @@ static int run_terminal(struct run *run, struct err *e) {
         if (r < 0 || command == COMMAND_DONE)
             continue;
         struct err why = {0};
-        int answered = answer_fitting(run, &why);
-        putchar('\n');
+        int answered = answer_in_terminal(run, &why);
         if (answered < 0) {
             cmd_print_error(NULL, &why);
             talk_drop_last(&run->talk);

@@ -7,7 +7,7 @@
 
 /* "ID=X"; X may be -inf, which bans the token. */
 static int fill_bias(const struct opt_list *list, struct gen_req *req, struct err *e) {
-    for (unsigned i = 0; i < list->n && i < WIRE_BIAS_MAX; i++) {
+    for (unsigned i = 0; i < list->n; i++) {
         const char *text = list->items[i];
         char *end, *value_end;
         errno = 0;

@@ -122,7 +122,7 @@ static void fail_not_finite(struct engine *en, struct choice *c) {
     char text[128];
     uint32_t n_layers = model_info(en->model)->n_layers;
     if (c->fault <= n_layers)
-        snprintf(text, sizeof text, "a value that is not finite came up in layer %u of %u", c->fault - 1, n_layers);
+        snprintf(text, sizeof text, "a value that is not finite came up in layer %u of %u", c->fault - 1u, n_layers);
     else
         snprintf(text, sizeof text, "a value that is not finite came up after the last of %u layers", n_layers);
     engine_fail(en, c->request, GEN_NOT_FINITE, text);

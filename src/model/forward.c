@@ -62,6 +62,10 @@ void pass_layer(struct pass *p, uint32_t layer) {
     p->layer = layer;
 }
 
+bool pass_is_last(const struct pass *p) {
+    return p->layer + 1 == p->m->hp.n_layers;
+}
+
 /* ---- row ops ----------------------------------------------------------------------------------------------------------------- */
 
 struct row_op *pass_queue(struct pass *p, void (*run)(struct pass *p, const struct row_op *op, uint32_t row)) {
@@ -137,16 +141,16 @@ static void sort_rows(struct pass *p, const struct row *rows, uint32_t n_rows) {
     }
 }
 
-/* Which place among the logits each wanted row has: the caller's order, whatever the order here. */
+/* Which row becomes which row of the logits: the caller's order, whatever the order here. */
 static void number_outputs(struct pass *p, const struct row *rows, uint32_t n_rows) {
-    uint32_t n = 0, at = 0;
+    uint32_t n = 0;
     for (uint32_t i = 0; i < n_rows; i++) {
         p->keys[i] = n; /* the keys have done their work */
         n += rows[i].want_logits;
     }
     for (uint32_t i = 0; i < n_rows; i++)
         if (p->rows[i].want_logits)
-            p->output_row[p->keys[p->origin[i]]] = at++; /* op_wanted will move row i to `at` */
+            p->output_row[p->keys[p->origin[i]]] = i;
     p->n_wanted = n;
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Bounds far above any model; they keep every product of sizes below 2^63. */
-enum { EMBD_MAX = 1 << 20, FF_MAX = 1 << 24, HEADS_MAX = 1 << 16, HEAD_DIM_MAX = 1 << 14, CTX_MAX = 1 << 28 };
+enum { EMBD_MAX = 1 << 20, FF_MAX = 1 << 24, HEADS_MAX = 1 << 16, CTX_MAX = 1 << 28, EXPERTS_MAX = 1 << 16 };
 
 struct key {
     char z[160];
@@ -42,6 +42,17 @@ float load_f32(struct loader *l, const char *key, float absent) {
     return v;
 }
 
+bool load_bool(struct loader *l, const char *key, bool absent) {
+    bool v = absent;
+    if (failed(l) || gguf_bool_or(l->g, key_of(l, key).z, absent, &v, l->e) < 0)
+        return absent;
+    return v;
+}
+
+void load_refuse(struct loader *l, const char *key, const char *why) {
+    err_set(l->e, ERR_INPUT, key_of(l, key).z, "%s", why);
+}
+
 static void check_range(struct loader *l, const char *key, uint64_t v, uint64_t min, uint64_t max) {
     if (v < min || v > max)
         err_set(l->e, ERR_INPUT, key_of(l, key).z, "is %llu; it must be from %llu to %llu", (unsigned long long)v,
@@ -60,7 +71,7 @@ static uint32_t may_u32(struct loader *l, const char *key, uint32_t absent, uint
     return has_key(l, key) ? need_u32(l, key, min, max) : absent;
 }
 
-static float positive(struct loader *l, const char *key, float absent) {
+float load_positive(struct loader *l, const char *key, float absent) {
     float v = load_f32(l, key, absent);
     if (!failed(l) && !(v > 0))
         err_set(l->e, ERR_INPUT, key_of(l, key).z, "is %g; it must be above 0", (double)v);
@@ -68,31 +79,56 @@ static float positive(struct loader *l, const char *key, float absent) {
 }
 
 /* out[n_layers] of an integer or an array of one integer per layer. */
-static void need_layers(struct loader *l, const char *key, uint32_t max, uint32_t *out) {
+static void need_layers(struct loader *l, const char *key, uint32_t min, uint32_t max, uint32_t *out) {
     if (failed(l) || gguf_u32_layers(l->g, key_of(l, key).z, l->hp.n_layers, out, l->e) < 0)
         return;
     for (uint32_t i = 0; i < l->hp.n_layers; i++)
-        check_range(l, key, out[i], 1, max);
+        check_range(l, key, out[i], min, max);
 }
 
 static void read_layer_shapes(struct loader *l) {
     uint32_t n = l->hp.n_layers;
     struct layer_shape *shapes = load_array(l, n, sizeof *shapes);
     uint32_t *heads = load_array(l, n, sizeof *heads), *kv = load_array(l, n, sizeof *kv), *ff = load_array(l, n, sizeof *ff);
+    uint32_t *window = load_array(l, n, sizeof *window);
     if (failed(l))
         return;
-    need_layers(l, "attention.head_count", HEADS_MAX, heads);
+    need_layers(l, "attention.head_count", 1, HEADS_MAX, heads);
     memcpy(kv, heads, n * sizeof *kv);
     if (has_key(l, "attention.head_count_kv"))
-        need_layers(l, "attention.head_count_kv", HEADS_MAX, kv);
-    need_layers(l, "feed_forward_length", FF_MAX, ff);
+        need_layers(l, "attention.head_count_kv", 1, HEADS_MAX, kv);
+    need_layers(l, "feed_forward_length", 1, FF_MAX, ff);
+    if (has_key(l, "attention.sliding_window"))
+        need_layers(l, "attention.sliding_window", 0, CTX_MAX, window);
     for (uint32_t i = 0; i < n && !failed(l); i++) {
         if (heads[i] % kv[i] != 0)
             err_set(l->e, ERR_INPUT, key_of(l, "attention.head_count_kv").z,
                     "is %u, which does not divide the %u heads of layer %u", kv[i], heads[i], i);
-        shapes[i] = (struct layer_shape){heads[i], kv[i], ff[i]};
+        shapes[i] = (struct layer_shape){heads[i], kv[i], ff[i], window[i]};
     }
     l->hp.layers = shapes;
+}
+
+void load_window_period(struct loader *l, uint32_t period) {
+    const char *key = "attention.sliding_window_pattern";
+    const struct gguf_kv *kv = failed(l) ? NULL : gguf_find(l->g, key_of(l, key).z);
+    const uint8_t *windowed = kv && kv->type == GGUF_ARR && kv->item == GGUF_BOOL ? kv->value : NULL;
+    if (windowed && kv->n_items != l->hp.n_layers)
+        err_set(l->e, ERR_INPUT, key_of(l, key).z, "has %llu items for %u layers", (unsigned long long)kv->n_items,
+                l->hp.n_layers);
+    if (!windowed)
+        period = may_u32(l, key, period, 0, UINT32_MAX);
+    for (uint32_t i = 0; i < l->hp.n_layers && !failed(l); i++)
+        if (windowed ? !windowed[i] : period > 0 && (i + 1) % period == 0)
+            l->hp.layers[i].window = 0;
+}
+
+uint32_t load_ctx(struct loader *l) {
+    return l->ctx ? l->ctx : l->hp.n_ctx_train;
+}
+
+void load_ctx_max(struct loader *l, uint32_t ctx_max) {
+    l->m->ctx_max = ctx_max;
 }
 
 static void read_head_dims(struct loader *l) {
@@ -103,8 +139,8 @@ static void read_head_dims(struct loader *l) {
     if (!has_key(l, "attention.key_length") && hp->n_embd % heads != 0)
         err_set(l->e, ERR_INPUT, key_of(l, "attention.head_count").z, "is %u, which does not divide the embedding_length %u",
                 heads, hp->n_embd);
-    hp->d_k = may_u32(l, "attention.key_length", hp->n_embd / heads, 1, HEAD_DIM_MAX);
-    hp->d_v = may_u32(l, "attention.value_length", hp->d_k, 1, HEAD_DIM_MAX);
+    hp->d_k = may_u32(l, "attention.key_length", hp->n_embd / heads, 1, KERN_HEAD_MAX);
+    hp->d_v = may_u32(l, "attention.value_length", hp->d_k, 1, KERN_HEAD_MAX);
     hp->n_rot = may_u32(l, "rope.dimension_count", hp->d_k, 2, hp->d_k);
     if (!failed(l) && hp->n_rot % 2 != 0)
         err_set(l->e, ERR_INPUT, key_of(l, "rope.dimension_count").z, "is %u; rotated dimensions come in pairs", hp->n_rot);
@@ -114,22 +150,24 @@ static void read_head_dims(struct loader *l) {
 static void read_yarn(struct loader *l, struct kern_rope_spec *r) {
     r->scaling = KERN_ROPE_YARN;
     r->original_ctx = (float)may_u32(l, "rope.scaling.original_context_length", l->hp.n_ctx_train, 1, CTX_MAX);
-    r->beta_fast = positive(l, "rope.scaling.yarn_beta_fast", 32);
-    r->beta_slow = positive(l, "rope.scaling.yarn_beta_slow", 1);
+    r->beta_fast = load_positive(l, "rope.scaling.yarn_beta_fast", 32);
+    r->beta_slow = load_positive(l, "rope.scaling.yarn_beta_slow", 1);
     r->ext_factor = load_f32(l, "rope.scaling.yarn_ext_factor", 1);
     r->yarn_truncate = true;
-    float by_file = positive(l, "rope.scaling.attn_factor", 1);
+    float by_file = load_positive(l, "rope.scaling.attn_factor", 1);
     if (!failed(l))
         r->attn_factor = (float)((double)by_file * (r->factor > 1 ? 0.1 * kern_log((double)r->factor) + 1 : 1));
 }
 
+/* A factor without a type is linear scaling, and so is the older key. */
 static void read_rope(struct loader *l) {
     struct kern_rope_spec *r = &l->hp.rope;
     struct str type = {0};
-    *r = (struct kern_rope_spec){.n_dims = l->hp.n_rot, .base = positive(l, "rope.freq_base", 10000), .factor = 1};
-    if (failed(l) || gguf_str_or(l->g, key_of(l, "rope.scaling.type").z, STR("none"), &type, l->e) < 0)
+    *r = (struct kern_rope_spec){.n_dims = l->hp.n_rot, .base = load_positive(l, "rope.freq_base", 10000)};
+    r->factor = load_positive(l, "rope.scaling.factor", load_positive(l, "rope.scale_linear", 1));
+    struct str absent = r->factor == 1 ? STR("none") : STR("linear");
+    if (failed(l) || gguf_str_or(l->g, key_of(l, "rope.scaling.type").z, absent, &type, l->e) < 0)
         return;
-    r->factor = positive(l, "rope.scaling.factor", 1);
     if (str_is(type, "linear"))
         r->scaling = KERN_ROPE_LINEAR;
     else if (str_is(type, "yarn"))
@@ -159,10 +197,23 @@ static void read_vocab(struct loader *l) {
         err_set(l->e, ERR_INPUT, "token_embd.weight", "has %u rows for %llu tokens", l->hp.n_vocab, (unsigned long long)n_tokens);
 }
 
-static void check_whole(struct loader *l) {
-    uint32_t parts = 1;
+/* A part of a split model is no model; an encoder is none that this forward computes; experts are chosen among those there are. */
+static void check_kind(struct loader *l) {
+    uint32_t parts = 1, no = 0, n_tensors = (uint32_t)gguf_n_tensors(l->g);
     if (gguf_u32_or(l->g, "split.count", 1, &parts, l->e) == 0 && parts > 1)
         err_set(l->e, ERR_INPUT, "split.count", "is %u: this is one part of a split model; join the parts first", parts);
+    if (gguf_u32_or(l->g, "split.no", 0, &no, l->e) == 0 && no > 0)
+        err_set(l->e, ERR_INPUT, "split.no", "is %u: this is one part of a split model; join the parts first", no);
+    if (gguf_u32_or(l->g, "split.tensors.count", n_tensors, &parts, l->e) == 0 && parts != n_tensors)
+        err_set(l->e, ERR_INPUT, "split.tensors.count", "is %u, but %u tensors are here: this is one part of a split model",
+                parts, n_tensors);
+    if (!load_bool(l, "attention.causal", true))
+        load_refuse(l, "attention.causal", "is false: models that attend in both directions are not computed");
+    uint32_t experts = may_u32(l, "expert_count", 0, 0, EXPERTS_MAX), used = may_u32(l, "expert_used_count", 0, 0, EXPERTS_MAX);
+    if (used > experts)
+        err_set(l->e, ERR_INPUT, key_of(l, "expert_used_count").z, "is %u, but there are %u experts", used, experts);
+    if (experts > 0)
+        load_refuse(l, "expert_count", "is above 0; mixtures of experts are not computed yet");
 }
 
 static void set_widths(struct loader *l) {
@@ -184,16 +235,15 @@ static void set_widths(struct loader *l) {
 
 const struct hparams *load_hparams(struct loader *l, const char *eps_key) {
     struct hparams *hp = &l->hp;
-    check_whole(l);
+    check_kind(l);
     /* A layer has several tensors, so their number bounds the layers before anything is allocated for them. */
     uint64_t n_tensors = gguf_n_tensors(l->g);
     hp->n_layers = need_u32(l, "block_count", 1, n_tensors < UINT32_MAX ? (uint32_t)n_tensors : UINT32_MAX);
     hp->n_ctx_train = need_u32(l, "context_length", 1, CTX_MAX);
     hp->n_embd = need_u32(l, "embedding_length", 1, EMBD_MAX);
-    hp->window = may_u32(l, "attention.sliding_window", 0, 0, CTX_MAX);
     if (!failed(l) && !has_key(l, eps_key))
         err_set(l->e, ERR_INPUT, key_of(l, eps_key).z, "is missing");
-    hp->eps = positive(l, eps_key, 1);
+    hp->eps = load_positive(l, eps_key, 1);
     if (!failed(l))
         read_layer_shapes(l);
     read_head_dims(l);

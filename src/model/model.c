@@ -11,6 +11,8 @@ static const struct family *const families[] = {
     &family_qwen3,
 };
 
+enum { PARTS_MAX = 3 }; /* matrices in one tensor: q, k and v */
+
 static const struct family *find_family(struct str arch) {
     for (size_t i = 0; i < N_ITEMS(families); i++)
         if (str_is(arch, families[i]->arch))
@@ -19,8 +21,8 @@ static const struct family *find_family(struct str arch) {
 }
 
 /* Shapes, names and types of everything (rules 6 and 7); no weight is looked at but vectors. */
-static int load_shapes(struct loader *l, const struct gguf *g, struct model *m, struct err *e) {
-    *l = (struct loader){.g = g, .m = m, .e = e};
+static int load_shapes(struct loader *l, const struct gguf *g, uint32_t ctx, struct model *m, struct err *e) {
+    *l = (struct loader){.g = g, .m = m, .e = e, .ctx = ctx};
     if (gguf_str(g, "general.architecture", &l->arch, e) < 0)
         return e->code;
     m->family = find_family(l->arch);
@@ -28,7 +30,8 @@ static int load_shapes(struct loader *l, const struct gguf *g, struct model *m, 
         return err_set(e, ERR_INPUT, "general.architecture", "'%.*s' is no architecture that moat knows",
                        (int)(l->arch.n < 64 ? l->arch.n : 64), l->arch.p);
     l->used = calloc(gguf_n_tensors(g) + 1, sizeof *l->used);
-    l->weights = calloc(gguf_n_tensors(g) + 1, sizeof *l->weights);
+    l->weights_max = PARTS_MAX * (uint32_t)gguf_n_tensors(g) + 1;
+    l->weights = calloc(l->weights_max, sizeof *l->weights);
     if (!l->used || !l->weights)
         return err_set(e, ERR_MEMORY, "model", "no memory");
     m->family->load(l);
@@ -46,7 +49,7 @@ static void loader_free(struct loader *l) {
 int model_check(const struct gguf *g, struct err *e) {
     struct model m = {0};
     struct loader l = {0};
-    int r = load_shapes(&l, g, &m, e);
+    int r = load_shapes(&l, g, 0, &m, e);
     if (r == 0)
         r = load_dry_pack(&l, e);
     loader_free(&l);
@@ -96,12 +99,12 @@ static int open_model(const struct gguf *g, const struct model_opts *opts, struc
     m->kern = opts->kern;
     m->pool = opts->pool;
     m->rows_max = opts->rows_max ? opts->rows_max : 512;
-    int r = load_shapes(&l, g, m, e);
+    int r = load_shapes(&l, g, opts->ctx, m, e);
     if (r < 0)
         goto out;
-    uint32_t ctx = opts->ctx ? opts->ctx : m->hp.n_ctx_train;
-    if (ctx > CTX_SERVED_MAX) {
-        r = err_set(e, ERR_USAGE, "ctx", "is %u; the most is %u", ctx, CTX_SERVED_MAX);
+    uint32_t ctx = load_ctx(&l), most = m->ctx_max && m->ctx_max < CTX_SERVED_MAX ? m->ctx_max : CTX_SERVED_MAX;
+    if (ctx > most) {
+        r = err_set(e, ERR_USAGE, "ctx", "is %u; the most is %u", ctx, most);
         goto out;
     }
     fill_info(m, g, ctx);

@@ -10,11 +10,6 @@ struct attn_loop {
     uint32_t splits; /* most splits of a job; only where each split is an item */
 };
 
-static void run_scale(struct pass *p, const struct row_op *op, uint32_t row) {
-    float *x = pass_at(p, op->a, row);
-    p->m->kern->scale(op->n, x, op->s, x);
-}
-
 static void run_kv_write(struct pass *p, const struct row_op *op, uint32_t row) {
     const struct row *r = &p->rows[row];
     uint8_t *page = kv_pages(p->kv, r->seq)[r->pos / KERN_PAGE];
@@ -33,7 +28,7 @@ static void fill_job(struct pass *p, const struct attn_opts *opts, struct attn_j
         .n_rows = job->n_rows,
         .pos0 = row->pos,
         .n_heads = p->m->hp.layers[p->layer].n_heads,
-        .window = opts->window,
+        .window = p->m->hp.layers[p->layer].window,
         .softcap = opts->softcap,
         .slopes = opts->slopes,
         .sinks = opts->sinks,
@@ -87,11 +82,8 @@ static void merge_item(void *ctx, uint32_t item, unsigned thread) {
 void op_attention(struct pass *p, const struct attn_opts *opts) {
     const struct layer_shape *shape = &p->m->hp.layers[p->layer];
     struct attn_loop loop = {.p = p, .opts = opts, .heads = shape->n_kv_heads, .splits = 1};
-    struct row_op *op = pass_queue(p, run_scale);
-    op->a = SLOT_Q;
-    op->n = shape->n_heads * p->m->hp.d_k;
-    op->s = opts->scale;
-    op = pass_queue(p, run_kv_write);
+    op_scale(p, SLOT_Q, opts->scale);
+    struct row_op *op = pass_queue(p, run_kv_write);
     op->with = &p->m->kv[p->layer];
     pass_flush(p, SLOT_Q, 0, 0);
     for (uint32_t i = 0; i < p->n_jobs; i++) {

@@ -84,44 +84,55 @@ void op_linear(struct pass *p, enum slot from, const struct linear *linear, enum
     op_linears(p, from, 1, &(struct linear_out){linear, to});
 }
 
-/* ---- logits ---------------------------------------------------------------------------------------------------------------- */
-
-/* From here on rows stand in the caller's order: H of row i is the norm of row output_row[i]. */
-static void run_logits_norm(struct pass *p, const struct row_op *op, uint32_t row) {
-    p->m->kern->rms_norm(op->n, pass_at(p, op->a, p->output_row[row]), op->with, op->s, pass_at(p, SLOT_H, row));
+void op_qkv(struct pass *p, enum slot from, const struct attn *w) {
+    op_linears(p, from, 3, (struct linear_out[]){{&w->q, SLOT_Q}, {&w->k, SLOT_K}, {&w->v, SLOT_V}});
 }
 
-static void check_logits(void *ctx, uint32_t item, unsigned thread) {
-    struct pass *p = ctx;
+void op_ffn(struct pass *p, enum slot from, enum act act, const struct ffn *w) {
+    if (w->gate.w.n) {
+        op_linears(p, from, 2, (struct linear_out[]){{&w->gate, SLOT_GATE}, {&w->up, SLOT_UP}});
+        op_gate(p, act, SLOT_GATE, SLOT_UP);
+        op_linear(p, SLOT_GATE, &w->down, SLOT_Y);
+    } else {
+        op_linear(p, from, &w->up, SLOT_UP);
+        op_act(p, act, SLOT_UP);
+        op_linear(p, SLOT_UP, &w->down, SLOT_Y);
+    }
+}
+
+/* ---- logits ---------------------------------------------------------------------------------------------------------------- */
+
+struct logits_loop {
+    struct pass *p;
+    const struct logits_opts *opts;
+};
+
+static void finish_logits(void *ctx, uint32_t item, unsigned thread) {
+    const struct logits_loop *loop = ctx;
+    struct pass *p = loop->p;
+    const struct kern *kern = p->m->kern;
     uint32_t n = p->m->hp.n_vocab;
+    float *row = p->logits + (size_t)item * n;
     (void)thread;
-    if (!p->m->kern->finite(n, p->logits + (size_t)item * n))
+    if (loop->opts->scale != 0)
+        kern->scale(n, row, loop->opts->scale, row);
+    if (loop->opts->divide != 0)
+        kern->divide(n, row, loop->opts->divide, row);
+    if (loop->opts->softcap != 0)
+        kern->softcap(n, row, loop->opts->softcap, row);
+    if (!kern->finite(n, row))
         pass_note_fault(p, item);
 }
 
-static void order_as_called(struct pass *p) {
-    for (uint32_t i = 0; i < p->n_rows; i++)
-        p->keys[i] = p->origin[p->output_row[i]];
-    for (uint32_t i = 0; i < p->n_rows; i++)
-        p->origin[i] = (uint32_t)p->keys[i];
-}
-
-void op_logits(struct pass *p, enum slot x, const float *norm, float eps, const struct linear *output) {
-    ASSERT(p->kept_wanted && output->w.k == p->m->hp.n_embd);
+void op_logits(struct pass *p, enum slot from, const struct linear *output, const struct logits_opts *opts) {
+    ASSERT(p->kept_wanted && output->w.k == p->m->hp.n_embd && output->w.n == p->m->hp.n_vocab && !output->bias);
     p->layer = p->m->hp.n_layers;
-    pass_flush(p, x, 0, 0); /* a row may now be read at another place than it is written */
-    order_as_called(p);
-    struct row_op *op = pass_queue(p, run_logits_norm);
-    op->n = output->w.k;
-    op->with = norm;
-    op->s = eps;
-    op->a = x;
     enum kern_acts_kind kind = kern_acts_kind(output->w.type);
-    pass_flush(p, SLOT_H, output->w.k, 1u << kind);
+    pass_flush(p, from, output->w.k, 1u << kind);
     if (p->n_rows == 0)
         return;
     struct linears_loop loop = {.n_parts = 1};
     loop.parts[0] = (struct part){&output->w, &p->acts[kind], p->logits, output->w.n, 0};
     run_loop(p, &loop);
-    pool_for(p->m->pool, p->n_rows, check_logits, p);
+    pool_for(p->m->pool, p->n_rows, finish_logits, &(struct logits_loop){p, opts});
 }

@@ -1,11 +1,23 @@
 /* op_rows: the rowwise ops. Each queues one row_op; what it does to a row is the function above it. */
 #include "pass.h"
 
-#include <math.h>
-#include <string.h>
-
 static const struct kern *kern_of(const struct pass *p) {
     return p->m->kern;
+}
+
+/* How many values of a slot the layer uses. */
+static uint32_t n_of(const struct pass *p, enum slot slot) {
+    const struct hparams *hp = &p->m->hp;
+    const struct layer_shape *shape = &hp->layers[p->layer];
+    switch (slot) {
+    case SLOT_Q: return shape->n_heads * hp->d_k;
+    case SLOT_K: return shape->n_kv_heads * hp->d_k;
+    case SLOT_V: return shape->n_kv_heads * hp->d_v;
+    case SLOT_O: return shape->n_heads * hp->d_v;
+    case SLOT_GATE:
+    case SLOT_UP: return shape->n_ff;
+    default: return p->m->width[slot];
+    }
 }
 
 static void run_embed(struct pass *p, const struct row_op *op, uint32_t row) {
@@ -23,6 +35,61 @@ void op_embed(struct pass *p, const struct linear *embd, float scale, enum slot 
     op->a = to;
 }
 
+static void run_position(struct pass *p, const struct row_op *op, uint32_t row) {
+    const struct linear *table = op->with;
+    kern_packed_row(&table->w, p->rows[row].pos, pass_at(p, op->a, row));
+}
+
+void op_position(struct pass *p, const struct linear *table, enum slot to) {
+    struct row_op *op = pass_queue(p, run_position);
+    op->with = table;
+    op->a = to;
+}
+
+static void run_rms_norm(struct pass *p, const struct row_op *op, uint32_t row) {
+    const struct norm *w = op->with;
+    kern_of(p)->rms_norm(op->n, pass_at(p, op->a, row), w->w, op->s, pass_at(p, op->b, row));
+}
+
+static void run_layer_norm(struct pass *p, const struct row_op *op, uint32_t row) {
+    const struct norm *w = op->with;
+    kern_of(p)->layer_norm(op->n, pass_at(p, op->a, row), w->w, w->b, op->s, pass_at(p, op->b, row));
+}
+
+static void queue_norm(struct pass *p, void (*run)(struct pass *, const struct row_op *, uint32_t), enum slot from,
+                       const struct norm *w, enum slot to) {
+    struct row_op *op = pass_queue(p, run);
+    op->n = p->m->hp.n_embd;
+    op->with = w;
+    op->s = p->m->hp.eps;
+    op->a = from;
+    op->b = to;
+}
+
+void op_rms_norm(struct pass *p, enum slot from, const struct norm *w, enum slot to) {
+    queue_norm(p, run_rms_norm, from, w, to);
+}
+
+void op_layer_norm(struct pass *p, enum slot from, const struct norm *w, enum slot to) {
+    queue_norm(p, run_layer_norm, from, w, to);
+}
+
+static void run_head_norm(struct pass *p, const struct row_op *op, uint32_t row) {
+    const struct norm *w = op->with;
+    float *x = pass_at(p, op->a, row);
+    for (uint32_t h = 0; h < op->heads; h++, x += op->n)
+        kern_of(p)->rms_norm(op->n, x, w->w, op->s, x);
+}
+
+void op_head_norm(struct pass *p, enum slot x, const struct norm *w) {
+    struct row_op *op = pass_queue(p, run_head_norm);
+    op->n = p->m->hp.d_k;
+    op->heads = n_of(p, x) / op->n;
+    op->with = w;
+    op->s = p->m->hp.eps;
+    op->a = x;
+}
+
 static void run_rope_table(struct pass *p, const struct row_op *op, uint32_t row) {
     const struct rope *rope = op->with;
     kern_rope_row(&rope->spec, rope->inv_freq, p->rows[row].pos, pass_at(p, op->a, row));
@@ -34,62 +101,78 @@ void op_rope_table(struct pass *p, const struct rope *rope, enum slot table) {
     op->a = table;
 }
 
-static void run_rms_norm(struct pass *p, const struct row_op *op, uint32_t row) {
-    kern_of(p)->rms_norm(op->n, pass_at(p, op->a, row), op->with, op->s, pass_at(p, op->b, row));
-}
-
-void op_rms_norm(struct pass *p, enum slot from, const float *w, float eps, enum slot to) {
-    struct row_op *op = pass_queue(p, run_rms_norm);
-    op->n = p->m->hp.n_embd;
-    op->with = w;
-    op->s = eps;
-    op->a = from;
-    op->b = to;
-}
-
-static void run_head_norm(struct pass *p, const struct row_op *op, uint32_t row) {
-    float *x = pass_at(p, op->a, row);
-    for (uint32_t h = 0; h < op->heads; h++, x += op->d)
-        kern_of(p)->rms_norm(op->d, x, op->with, op->s, x);
-}
-
-void op_head_norm(struct pass *p, enum slot x, uint32_t heads, uint32_t d, const float *w, float eps) {
-    struct row_op *op = pass_queue(p, run_head_norm);
-    op->heads = heads;
-    op->d = d;
-    op->with = w;
-    op->s = eps;
-    op->a = x;
-}
-
 static void run_rope(struct pass *p, const struct row_op *op, uint32_t row) {
     const struct rope *rope = op->with;
-    kern_of(p)->rope(op->heads, op->d, rope->spec.n_dims, rope->adjacent, pass_at(p, op->b, row), pass_at(p, op->a, row));
+    kern_of(p)->rope(op->heads, op->n, rope->spec.n_dims, rope->adjacent, pass_at(p, op->b, row), pass_at(p, op->a, row));
 }
 
-void op_rope(struct pass *p, const struct rope *rope, enum slot table, enum slot x, uint32_t heads, uint32_t d) {
-    struct row_op *op = pass_queue(p, run_rope);
-    op->with = rope;
-    op->heads = heads;
-    op->d = d;
-    op->a = x;
-    op->b = table;
-}
-
-static void run_gate(struct pass *p, const struct row_op *op, uint32_t row) {
-    float *gate = pass_at(p, op->a, row);
-    const float *up = pass_at(p, op->b, row);
-    switch ((enum gate)op->heads) {
-    case GATE_SILU: kern_of(p)->silu_mul(op->n, gate, up, gate); break;
-    case GATE_GELU_TANH: kern_of(p)->gelu_tanh_mul(op->n, gate, up, gate); break;
-    case GATE_GELU_ERF: kern_of(p)->gelu_erf_mul(op->n, gate, up, gate); break;
+void op_rope(struct pass *p, const struct rope *rope, enum slot table) {
+    for (enum slot x = SLOT_Q; x <= SLOT_K; x++) {
+        struct row_op *op = pass_queue(p, run_rope);
+        op->with = rope;
+        op->n = p->m->hp.d_k;
+        op->heads = n_of(p, x) / op->n;
+        op->a = x;
+        op->b = table;
     }
 }
 
-void op_gate(struct pass *p, enum gate act, enum slot gate, enum slot up) {
+static void run_clamp(struct pass *p, const struct row_op *op, uint32_t row) {
+    kern_of(p)->clamp(op->n, pass_at(p, op->a, row), op->s);
+}
+
+static void run_scale(struct pass *p, const struct row_op *op, uint32_t row) {
+    float *x = pass_at(p, op->a, row);
+    kern_of(p)->scale(op->n, x, op->s, x);
+}
+
+static void queue_whole(struct pass *p, void (*run)(struct pass *, const struct row_op *, uint32_t), enum slot x, float s) {
+    struct row_op *op = pass_queue(p, run);
+    op->n = n_of(p, x);
+    op->s = s;
+    op->a = x;
+}
+
+void op_clamp(struct pass *p, enum slot x, float limit) {
+    queue_whole(p, run_clamp, x, limit);
+}
+
+void op_scale(struct pass *p, enum slot x, float s) {
+    queue_whole(p, run_scale, x, s);
+}
+
+static void run_act(struct pass *p, const struct row_op *op, uint32_t row) {
+    const struct kern *kern = kern_of(p);
+    float *x = pass_at(p, op->a, row);
+    switch ((enum act)op->heads) {
+    case ACT_SILU: kern->silu(op->n, x, x); break;
+    case ACT_GELU_TANH: kern->gelu_tanh(op->n, x, x); break;
+    case ACT_GELU_ERF: kern->gelu_erf(op->n, x, x); break;
+    }
+}
+
+static void run_gate(struct pass *p, const struct row_op *op, uint32_t row) {
+    const struct kern *kern = kern_of(p);
+    float *gate = pass_at(p, op->a, row);
+    const float *up = pass_at(p, op->b, row);
+    switch ((enum act)op->heads) {
+    case ACT_SILU: kern->silu_mul(op->n, gate, up, gate); break;
+    case ACT_GELU_TANH: kern->gelu_tanh_mul(op->n, gate, up, gate); break;
+    case ACT_GELU_ERF: kern->gelu_erf_mul(op->n, gate, up, gate); break;
+    }
+}
+
+void op_act(struct pass *p, enum act act, enum slot x) {
+    struct row_op *op = pass_queue(p, run_act);
+    op->heads = act;
+    op->n = n_of(p, x);
+    op->a = x;
+}
+
+void op_gate(struct pass *p, enum act act, enum slot gate, enum slot up) {
     struct row_op *op = pass_queue(p, run_gate);
     op->heads = act;
-    op->n = p->m->hp.layers[p->layer].n_ff;
+    op->n = n_of(p, gate);
     op->a = gate;
     op->b = up;
 }
@@ -106,22 +189,33 @@ void op_residual(struct pass *p, enum slot x, enum slot y) {
     op->b = y;
 }
 
-/* Moves the wanted rows of two slots to the front. Few rows or one layer's worth: not worth a loop of its own. */
-void op_wanted(struct pass *p, enum slot a, enum slot b) {
-    ASSERT(!p->kept_wanted);
-    pass_flush(p, a, 0, 0);
-    uint32_t at = 0;
-    for (uint32_t row = 0; row < p->n_rows; row++) {
-        if (!p->rows[row].want_logits)
-            continue;
-        if (at != row) {
-            memcpy(pass_at(p, a, at), pass_at(p, a, row), p->m->width[a] * sizeof(float));
-            memcpy(pass_at(p, b, at), pass_at(p, b, row), p->m->width[b] * sizeof(float));
-            p->rows[at] = p->rows[row];
-            p->origin[at] = p->origin[row];
+static void swap_rows(struct pass *p, unsigned slots, uint32_t a, uint32_t b) {
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        for (uint32_t i = 0; slots >> slot & 1 && i < p->m->width[slot]; i++) {
+            float *x = pass_at(p, (enum slot)slot, a) + i, *y = pass_at(p, (enum slot)slot, b) + i, t = *x;
+            *x = *y;
+            *y = t;
         }
-        at++;
+    struct row row = p->rows[a];
+    p->rows[a] = p->rows[b];
+    p->rows[b] = row;
+    uint32_t origin = p->origin[a];
+    p->origin[a] = p->origin[b];
+    p->origin[b] = origin;
+}
+
+/* Row output_row[i] goes to place i. What was at i goes where that row was, and is looked for there when its turn comes. Few
+ * rows or one layer's worth: not worth a loop of its own. */
+void op_wanted(struct pass *p, unsigned slots) {
+    ASSERT(!p->kept_wanted && pass_is_last(p));
+    pass_flush(p, SLOT_X, 0, 0);
+    for (uint32_t i = 0; i < p->n_wanted; i++) {
+        uint32_t from = p->output_row[i];
+        while (from < i)
+            from = p->output_row[from];
+        if (from != i)
+            swap_rows(p, slots, i, from);
     }
-    p->n_rows = at;
+    p->n_rows = p->n_wanted;
     p->kept_wanted = true;
 }

@@ -21,6 +21,7 @@ void mem_free(struct mem *m);
 struct weight {
     struct kern_packed *w;
     const struct gguf_tensor *tensor;
+    const uint8_t *rows; /* w->n of them, stored one after the other */
     uint64_t at;
 };
 struct loader {
@@ -30,8 +31,9 @@ struct loader {
     struct str arch;
     bool *used; /* [gguf_n_tensors]: some load_* asked for it */
     struct weight *weights;
-    uint32_t n_weights; /* at most gguf_n_tensors */
+    uint32_t n_weights, weights_max;
     struct hparams hp;
+    uint32_t ctx; /* that will be served; 0: the model's own */
 };
 /* After family->load: every tensor was asked for, or stands in ignored[]. */
 int load_check_all_used(const struct loader *l, const struct family *family, struct err *e) MUST_USE;
@@ -46,7 +48,7 @@ enum { ROW_OPS_MAX = 24, ATTN_ROWS = 32, CTX_SERVED_MAX = 1 << 20, SPLITS_MAX = 
 struct row_op {
     void (*run)(struct pass *p, const struct row_op *op, uint32_t row);
     enum slot a, b, c;
-    uint32_t n, heads, d;
+    uint32_t n, heads;
     float s;
     const void *with; /* weights, a rope: what run expects */
 };
@@ -65,7 +67,7 @@ struct pass {
     struct row *rows;     /* sorted by sequence, then as given */
     uint32_t *origin;     /* [row]: its index in the caller's batch */
     uint64_t *keys;       /* [row]: scratch of sorting */
-    uint32_t *output_row; /* [i-th logits row]: which row of the pass */
+    uint32_t *output_row; /* [i-th logits row]: which row of the pass, before op_wanted */
     float *slot[SLOTS];
     struct kern_acts acts[2]; /* by kern_acts_kind */
     uint8_t *bad;             /* [row]: what acts_fill flags */
@@ -90,6 +92,7 @@ struct model {
     void *own;          /* the family's */
     struct kern_kv *kv; /* [n_layers] */
     uint32_t width[SLOTS], rows_max, acts_k, splits_max;
+    uint32_t ctx_max;    /* that the weights allow; 0: any */
     uint64_t part_bytes; /* of ATTN_ROWS rows, any layer */
     struct pass pass;
 };

@@ -15,10 +15,6 @@ static void tensor_name(char out[NAME_BYTES], int layer, const char *name, const
         snprintf(out, NAME_BYTES, "blk.%d.%s%s", layer, name, suffix);
 }
 
-void load_refuse(struct loader *l, const char *where, const char *why) {
-    err_set(l->e, ERR_INPUT, where, "%s", why);
-}
-
 void *load_array(struct loader *l, size_t n, size_t item_bytes) {
     void *p = l->e->code ? NULL : arena_array(&l->m->arena, n, item_bytes);
     if (!p && !l->e->code)
@@ -62,25 +58,32 @@ static void check_matrix(struct loader *l, const char *name, const struct gguf_t
         err_set(l->e, ERR_INPUT, name, "has type %s, which is no type for weights here", dtype_info(t->type)->name);
 }
 
-void load_linear(struct loader *l, int layer, const char *name, uint64_t n, uint64_t k, enum load_bias bias, struct linear *out) {
+void load_linear_rows(struct loader *l, int layer, const char *name, struct load_rows rows, uint64_t k, enum load_bias bias,
+                      struct linear *out) {
     char full[NAME_BYTES], bias_name[NAME_BYTES];
     if (l->e->code)
         return;
     tensor_name(full, layer, name, ".weight");
     const struct gguf_tensor *t = find(l, full);
-    check_matrix(l, full, t, n, k);
+    check_matrix(l, full, t, rows.n_all, k);
     if (l->e->code)
         return;
-    ASSERT(n <= UINT32_MAX && k <= UINT32_MAX);
-    out->w = (struct kern_packed){.type = (enum dtype)t->type, .n = (uint32_t)n, .k = (uint32_t)k};
-    l->weights[l->n_weights++] = (struct weight){.w = &out->w, .tensor = t};
+    ASSERT(rows.from <= rows.n_all && rows.n <= rows.n_all - rows.from);
+    ASSERT(rows.n_all <= UINT32_MAX && k <= UINT32_MAX && l->n_weights < l->weights_max);
+    out->w = (struct kern_packed){.type = (enum dtype)t->type, .n = (uint32_t)rows.n, .k = (uint32_t)k};
+    l->weights[l->n_weights++] =
+        (struct weight){.w = &out->w, .tensor = t, .rows = t->data + rows.from * dtype_bytes(t->type, k)};
     if (k > l->m->acts_k)
         l->m->acts_k = (uint32_t)k;
     if (bias != BIAS_NONE) {
-        tensor_name(bias_name, LOAD_GLOBAL, full, "");
-        memcpy(bias_name + strlen(bias_name) - strlen("weight"), "bias", sizeof "bias");
-        out->bias = load_vector(l, LOAD_GLOBAL, bias_name, n, bias == BIAS_MUST);
+        tensor_name(bias_name, layer, name, ".bias");
+        const float *b = load_vector(l, LOAD_GLOBAL, bias_name, rows.n_all, bias == BIAS_MUST);
+        out->bias = b ? b + rows.from : NULL;
     }
+}
+
+void load_linear(struct loader *l, int layer, const char *name, uint64_t n, uint64_t k, enum load_bias bias, struct linear *out) {
+    load_linear_rows(l, layer, name, (struct load_rows){0, n, n}, k, bias, out);
 }
 
 const float *load_vector(struct loader *l, int layer, const char *name, uint64_t n, bool must) {
@@ -94,8 +97,9 @@ const float *load_vector(struct loader *l, int layer, const char *name, uint64_t
             err_set(l->e, ERR_INPUT, full, "is missing");
         return NULL;
     }
-    if (t->n_values != n || t->dims[0] != n)
-        err_set(l->e, ERR_INPUT, full, "has %llu values; the metadata asks for %llu", (unsigned long long)t->n_values,
+    if (t->n_dims != 1 || t->dims[0] != n)
+        err_set(l->e, ERR_INPUT, full, "is %llux%llux%llu; the metadata asks for %llu values in one dimension",
+                (unsigned long long)t->dims[0], (unsigned long long)t->dims[1], (unsigned long long)t->dims[2],
                 (unsigned long long)n);
     if (t->type != DTYPE_F32 && t->type != DTYPE_F16 && t->type != DTYPE_BF16)
         err_set(l->e, ERR_INPUT, full, "has type %s; it must be F32, F16 or BF16", dtype_info(t->type)->name);
@@ -109,12 +113,16 @@ const float *load_vector(struct loader *l, int layer, const char *name, uint64_t
     return v;
 }
 
-struct rope load_rope(struct loader *l, const struct kern_rope_spec *spec, bool adjacent) {
-    struct rope r = {.spec = *spec, .adjacent = adjacent};
-    r.inv_freq = load_array(l, spec->n_dims / 2, sizeof *r.inv_freq);
-    if (r.inv_freq)
-        kern_rope_init(&r.spec, r.inv_freq);
-    return r;
+struct norm load_norm(struct loader *l, int layer, const char *name, uint64_t n, enum load_bias bias) {
+    char full[NAME_BYTES];
+    struct norm norm = {0};
+    tensor_name(full, layer, name, ".weight");
+    norm.w = load_vector(l, LOAD_GLOBAL, full, n, true);
+    if (bias != BIAS_NONE) {
+        tensor_name(full, layer, name, ".bias");
+        norm.b = load_vector(l, LOAD_GLOBAL, full, n, bias == BIAS_MUST);
+    }
+    return norm;
 }
 
 /* "blk.*.NAME" of an ignored[] entry stands for any layer. */
@@ -153,7 +161,7 @@ static uint64_t packed_bytes(const struct weight *w) {
 
 static int pack_one(const struct weight *w, uint8_t *to, struct err *e) {
     char z[NAME_BYTES];
-    int r = kern_pack(w->w->type, w->w->n, w->w->k, w->tensor->data, to, e);
+    int r = kern_pack(w->w->type, w->w->n, w->w->k, w->rows, to, e);
     if (r < 0) {
         snprintf(z, sizeof z, "%.*s", (int)w->tensor->name.n, w->tensor->name.p);
         err_within(e, z);

@@ -66,7 +66,7 @@ uint32_t cache_take_slot(struct engine *en) {
             if (en->slots[i].state == SLOT_FREE)
                 return i;
     while (cache_evict(en));
-    ASSERT(!"there are more slots than running sequences");
+    ASSERT(false && "there are more slots than running sequences");
     return SEQ_NONE;
 }
 

@@ -12,20 +12,31 @@ static double cpu_s(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* GFLOP/s of independent multiply-adds in registers. */
-static double fma_peak(void) {
+/* GFLOP/s of independent multiply-adds in registers, in zmm or in ymm. */
+static double fma_peak(bool wide) {
 #ifdef __x86_64__
     long n = 300000;
     double start = cpu_s();
-#define FMA(reg) "vfmadd231ps %%ymm14, %%ymm15, %%ymm" #reg "\n\t"
-    __asm__ volatile("vpxor %%ymm14, %%ymm14, %%ymm14\n\tvpxor %%ymm15, %%ymm15, %%ymm15\n\t"
-                     "1:\n\t" FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7) FMA(8) FMA(9) FMA(10)
-                         FMA(11) "dec %0\n\tjnz 1b"
-                     : "+r"(n)
-                     :
-                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14",
-                       "xmm15", "cc");
-    return 300000.0 * 12 * 16 / (cpu_s() - start) / 1e9;
+#define FMA(bits, reg) "vfmadd231ps %%" #bits "14, %%" #bits "15, %%" #bits #reg "\n\t"
+#define FMA12(bits)                                                                                                              \
+    FMA(bits, 0)                                                                                                                 \
+    FMA(bits, 1)                                                                                                                 \
+    FMA(bits, 2)                                                                                                                 \
+    FMA(bits, 3)                                                                                                                 \
+    FMA(bits, 4)                                                                                                                 \
+    FMA(bits, 5) FMA(bits, 6) FMA(bits, 7) FMA(bits, 8) FMA(bits, 9) FMA(bits, 10) FMA(bits, 11)
+#define FMA_LOOP(bits)                                                                                                           \
+    __asm__ volatile("vpxor %%ymm14, %%ymm14, %%ymm14\n\tvpxor %%ymm15, %%ymm15, %%ymm15\n\t"                                    \
+                     "1:\n\t" FMA12(bits) "dec %0\n\tjnz 1b"                                                                     \
+                     : "+r"(n)                                                                                                   \
+                     :                                                                                                           \
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",         \
+                       "xmm14", "xmm15", "cc")
+    if (wide)
+        FMA_LOOP(zmm);
+    else
+        FMA_LOOP(ymm);
+    return 300000.0 * 12 * (wide ? 32 : 16) / (cpu_s() - start) / 1e9;
 #else
     return 1;
 #endif
@@ -108,7 +119,7 @@ static void bench_attn(const struct kern *kern, const char *only) {
         bench_open(&r, &attn_benches[i], &j);
         int repeats = kern == &kern_c ? 1 : (int)(5e8 / j.flop) + 1;
         for (int s = 0; s < BENCH_SAMPLES; s++) {
-            double peak = fma_peak(), start = cpu_s();
+            double peak = fma_peak(strcmp(kern->name, "avx512") == 0 || strcmp(kern->name, "amx") == 0), start = cpu_s();
             for (int k = 0; k < repeats; k++) {
                 for (uint32_t split = j.first; split < j.end; split++)
                     kern->attn(&j.attn, 0, split, j.parts[split]);

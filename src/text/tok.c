@@ -80,7 +80,7 @@ static int copy_pieces(struct tok *t, const struct tok_spec *spec, struct err *e
     t->names = arena_array(&t->arena, t->n, sizeof *t->names);
     t->texts = arena_array(&t->arena, t->n, sizeof *t->texts);
     t->kinds = arena_alloc(&t->arena, t->n);
-    t->whole = arena_alloc(&t->arena, t->n / 8 + 1);
+    t->whole = arena_alloc(&t->arena, t->n);
     char *names = arena_alloc(&t->arena, bytes), *texts = arena_alloc(&t->arena, bytes);
     if (!t->names || !t->texts || !t->kinds || !t->whole || !names || !texts)
         return err_set(e, ERR_MEMORY, "tokenizer", "out of memory for %u tokens", t->n);
@@ -208,9 +208,9 @@ static int check_spec(const struct tok_spec *spec, struct err *e) {
 
 static int init_model(struct tok *t, const struct tok_spec *spec, struct err *e) {
     switch (t->model) {
-    case TOK_BPE:
-    case TOK_GEMMA4: return tok_bpe_init(t, spec, e);
-    case TOK_SPM: return tok_spm_init(t, spec, e);
+    case TOK_BPE: return tok_bpe_init(t, spec, e);
+    case TOK_SPM:
+    case TOK_GEMMA4: return tok_spm_init(t, spec, e);
     case TOK_UNIGRAM: return tok_unigram_init(t, spec, e);
     case TOK_WORDPIECE: return tok_wordpiece_init(t, spec, e);
     }

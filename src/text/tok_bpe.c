@@ -1,4 +1,4 @@
-/* tok: byte-level BPE, and Gemma 4's BPE over characters. Text is cut into words (tok_pre.c), each is merged (tok_merge.c). */
+/* tok: byte-level BPE. Text is cut into words (tok_pre.c), each is merged (tok_merge.c). */
 #include "tok_impl.h"
 #include "unicode_props.h"
 
@@ -11,7 +11,6 @@ static int encode_bpe(struct tok_enc *x, struct str s) {
             return err_set(x->e, ERR_MEMORY, "text", "out of memory for its NFC form");
         s = buf_as_str(&x->text);
     }
-    x->at_start = false;
     return tok_rule_apply(rule, x, s);
 }
 
@@ -28,8 +27,7 @@ int tok_bpe_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
     if (!t->rule)
         return err_set(e, ERR_INPUT, "tokenizer.ggml.pre", "'%.*s' is not a known pre-tokenizer",
                        (int)(spec->pre.n < 64 ? spec->pre.n : 64), spec->pre.p);
-    if (!tok_rule_takes_whole(t->rule))
-        return tok_find_whole(t, e);
-    memset(t->whole, 0xff, t->n / 8 + 1);
+    if (tok_rule_takes_whole(t->rule))
+        memset(t->whole, TOK_WHOLE_YES, t->n);
     return 0;
 }

@@ -38,7 +38,8 @@ int tok_push_bytes(struct tok_enc *x, struct str s) {
     int code = 0;
     for (size_t i = 0; code == 0 && i < s.n; i++) {
         uint32_t id = t->bytes[(uint8_t)s.p[i]];
-        bool repeated = id == TOK_ABSENT && x->ids->n && t->unk != TOK_NONE && x->ids->ids[x->ids->n - 1] == (uint32_t)t->unk;
+        bool repeated =
+            id == TOK_ABSENT && x->ids->n > x->n_settled && t->unk != TOK_NONE && x->ids->ids[x->ids->n - 1] == (uint32_t)t->unk;
         if (id == TOK_ABSENT)
             id = t->unk == TOK_NONE || repeated ? TOK_ABSENT : (uint32_t)t->unk;
         if (id != TOK_ABSENT)
@@ -124,7 +125,7 @@ static const char *take_added(struct tok_enc *x, const char *from, const char *a
         return NULL;
     if (tok_push(x, id) < 0)
         return NULL;
-    x->at_start = true;
+    x->n_settled = x->ids->n;
     at += x->t->names[id].n;
     return strip & TOK_STRIP_RIGHT ? skip_spaces(at, end) : at;
 }
@@ -147,7 +148,7 @@ static int encode(struct tok_enc *x, struct str s, const struct tok_prefixes *ad
 static int encode_all(const struct tok *t, struct str s, const struct tok_prefixes *added, struct origin *o, struct tok_ids *ids,
                       struct err *e) {
     struct err local = {0};
-    struct tok_enc x = {.t = t, .ids = ids, .e = &local, .at_start = true};
+    struct tok_enc x = {.t = t, .ids = ids, .e = &local, .n_settled = ids->n};
     size_t before = ids->n;
     int code = encode(&x, s, added, o);
     free_scratch(&x);

@@ -82,7 +82,7 @@ struct tok {
     uint8_t *kinds;
     double *scores;                  /* unigram only */
     uint32_t *ranks;                 /* SentencePiece BPE: by falling score, 0 is merged first; TOK_ABSENT: never */
-    uint8_t *whole;                  /* bit set: its text, taken as a word, is encoded as this one token */
+    uint8_t *whole;                  /* TOK_WHOLE_ of each token, found when its text first comes as a word (atomic) */
     struct tok_map by_name, by_text; /* by_text: only tokens that plain text can become */
     size_t text_bytes_max;           /* longest key of by_text */
     struct tok_pairs pairs;
@@ -99,10 +99,8 @@ struct tok {
     int (*encode)(struct tok_enc *x, struct str s); /* appends the ids of text without added tokens; 0 or ERR_* */
 };
 enum { TOK_STRIP_LEFT = 1, TOK_STRIP_RIGHT = 2 }; /* an added token takes the white space before or behind it */
-
-static inline bool tok_is_whole(const struct tok *t, uint32_t id) {
-    return t->whole[id / 8] >> (id % 8) & 1;
-}
+/* Is a text, taken as a word, encoded as this one token? */
+enum { TOK_WHOLE_UNKNOWN, TOK_WHOLE_YES, TOK_WHOLE_NO };
 
 /* One symbol of a word that is being merged. */
 struct tok_symbol {
@@ -114,7 +112,7 @@ struct tok_enc {
     const struct tok *t;
     struct tok_ids *ids;
     struct err *e;
-    bool at_start;                          /* nothing yet, or an added token, is before the text that comes */
+    size_t n_settled;                       /* ids up to the last added token: an unknown one behind it begins anew */
     struct buf text;                        /* a normalised copy */
     struct buf symbols, links, heap, paths; /* see tok_merge.c, tok_unigram.c */
 };
@@ -134,8 +132,6 @@ int tok_wordpiece_init(struct tok *t, const struct tok_spec *spec, struct err *e
 
 /* Encodes one word by merging; what ends as no token is spelled in bytes. Words of at most UINT32_MAX bytes. */
 int tok_merge_word(struct tok_enc *x, struct str word) MUST_USE;
-/* Fills t->whole by encoding every text of by_text as a word. */
-int tok_find_whole(struct tok *t, struct err *e) MUST_USE;
 /* One word: at once where it is a whole token, by merging otherwise. */
 int tok_encode_word(struct tok_enc *x, struct str word) MUST_USE;
 /* Reads "left right" merges into t->pairs. Merges that name no tokens of the file can never apply: they are left out. */

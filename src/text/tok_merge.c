@@ -164,29 +164,25 @@ int tok_merge_word(struct tok_enc *x, struct str word) {
     return word.n <= FEW ? merge_few(x, word) : merge_many(x, word);
 }
 
-int tok_encode_word(struct tok_enc *x, struct str word) {
-    const struct tok *t = x->t;
-    uint32_t id = word.n <= t->text_bytes_max ? tok_map_find(&t->by_text, word) : TOK_ABSENT;
-    return id != TOK_ABSENT && tok_is_whole(t, id) ? tok_push(x, id) : tok_merge_word(x, word);
+/* A text that is a token becomes that token mostly, not always. What was found out is kept: the same for every thread. */
+static int encode_known(struct tok_enc *x, struct str word, uint32_t id) {
+    uint8_t *whole = &x->t->whole[id];
+    size_t before = x->ids->n;
+    switch (__atomic_load_n(whole, __ATOMIC_RELAXED)) {
+    case TOK_WHOLE_YES: return tok_push(x, id);
+    case TOK_WHOLE_NO: return tok_merge_word(x, word);
+    default: break;
+    }
+    int code = tok_merge_word(x, word);
+    bool yes = code == 0 && x->ids->n == before + 1 && x->ids->ids[before] == id;
+    if (code == 0)
+        __atomic_store_n(whole, yes ? TOK_WHOLE_YES : TOK_WHOLE_NO, __ATOMIC_RELAXED);
+    return code;
 }
 
-int tok_find_whole(struct tok *t, struct err *e) {
-    struct tok_ids ids = {0};
-    struct tok_enc x = {.t = t, .ids = &ids, .e = e};
-    int code = 0;
-    for (uint32_t i = 0; code == 0 && i < t->n; i++) {
-        if (t->texts[i].n == 0 || tok_map_find(&t->by_text, t->texts[i]) != i)
-            continue;
-        ids.n = 0;
-        code = tok_merge_word(&x, t->texts[i]);
-        if (code == 0 && ids.n == 1 && ids.ids[0] == i)
-            t->whole[i / 8] |= (uint8_t)(1u << i % 8);
-    }
-    tok_ids_free(&ids);
-    buf_free(&x.symbols);
-    buf_free(&x.links);
-    buf_free(&x.heap);
-    return code;
+int tok_encode_word(struct tok_enc *x, struct str word) {
+    uint32_t id = word.n <= x->t->text_bytes_max ? tok_map_find(&x->t->by_text, word) : TOK_ABSENT;
+    return id != TOK_ABSENT ? encode_known(x, word, id) : tok_merge_word(x, word);
 }
 
 int tok_read_merges(struct tok *t, const struct tok_spec *spec, struct err *e) {

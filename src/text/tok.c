@@ -72,10 +72,27 @@ static struct str text_of(const struct tok *t, uint32_t id, char *room) {
     return (struct str){room, t->model == TOK_BPE ? unspell_bytes(name, room) : unspell_spaces(name, room)};
 }
 
+/* Copies a piece's name and returns its bytes. Converters write SentencePiece's user-defined runs of spaces as spaces, but the
+ * vocabulary's own spelling is what stands for the token in a text: plain spaces are merged. */
+static size_t copy_name(const struct tok *t, const struct tok_piece *piece, char *out) {
+    struct str name = piece->text;
+    size_t n_spaces = 0;
+    while (n_spaces < name.n && name.p[n_spaces] == ' ')
+        n_spaces++;
+    if (t->model != TOK_SPM || piece->kind != TOK_USER || n_spaces < name.n) {
+        if (name.n)
+            memcpy(out, name.p, name.n);
+        return name.n;
+    }
+    for (size_t i = 0; i < n_spaces; i++)
+        memcpy(out + i * TOK_WORD_START_BYTES, TOK_WORD_START, TOK_WORD_START_BYTES);
+    return n_spaces * TOK_WORD_START_BYTES;
+}
+
 static int copy_pieces(struct tok *t, const struct tok_spec *spec, struct err *e) {
     size_t bytes = 0;
     for (uint32_t i = 0; i < t->n; i++)
-        bytes += spec->pieces[i].text.n;
+        bytes += spec->pieces[i].text.n * (spec->pieces[i].kind == TOK_USER ? TOK_WORD_START_BYTES : 1);
     t->arena.max = SIZE_MAX / 2; /* the spec bounds it */
     t->names = arena_array(&t->arena, t->n, sizeof *t->names);
     t->texts = arena_array(&t->arena, t->n, sizeof *t->texts);
@@ -85,14 +102,11 @@ static int copy_pieces(struct tok *t, const struct tok_spec *spec, struct err *e
     if (!t->names || !t->texts || !t->kinds || !t->whole || !names || !texts)
         return err_set(e, ERR_MEMORY, "tokenizer", "out of memory for %u tokens", t->n);
     for (uint32_t i = 0; i < t->n; i++) {
-        struct str name = spec->pieces[i].text;
         t->kinds[i] = (uint8_t)spec->pieces[i].kind;
-        if (name.n)
-            memcpy(names, name.p, name.n);
-        t->names[i] = (struct str){names, name.n};
+        t->names[i] = (struct str){names, copy_name(t, &spec->pieces[i], names)};
         t->texts[i] = text_of(t, i, texts);
-        names += name.n;
-        texts += name.n;
+        names += t->names[i].n;
+        texts += t->names[i].n;
     }
     return 0;
 }

@@ -157,6 +157,7 @@ const char *kern_isa(unsigned i);
 bool kern_fp_assert(void);
 /* numerics 9: natural logarithm in binary64, for log-probabilities. x > 0, finite. */
 double kern_log(double x);
+double kern_exp2(double x); /* numerics 6: in binary64, of |x| <= 1021; for rotary frequencies and ALiBi slopes */
 float kern_exp(float x);
 uint16_t kern_f16_from(float x); /* nearest even, clamped to +-65504 */
 float kern_f16_to(uint16_t h);

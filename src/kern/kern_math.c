@@ -64,7 +64,7 @@ static double log2_64(double x) {
 }
 
 /* 2^x for |x| <= 1021: Taylor to the 13th power of the fraction's logarithm. */
-static double exp2_64(double x) {
+double kern_exp2(double x) {
     static const double q[] = {0x1.6124613a86d09p-33,
                                0x1.1eed8eff8d898p-29,
                                0x1.ae64567f544e4p-26,
@@ -147,7 +147,7 @@ static double rope_scaled(const struct kern_rope_spec *r, uint32_t i, double inv
 void kern_rope_init(const struct kern_rope_spec *spec, double *inv_freq) {
     double octaves = log2_64(spec->base);
     for (uint32_t i = 0; i < spec->n_dims / 2; i++) {
-        double inv = exp2_64(-(2.0 * i / spec->n_dims) * octaves);
+        double inv = kern_exp2(-(2.0 * i / spec->n_dims) * octaves);
         if (spec->factors)
             inv /= spec->factors[i];
         inv_freq[i] = rope_scaled(spec, i, inv);

@@ -172,8 +172,10 @@ static void read_rope(struct loader *l) {
         r->scaling = KERN_ROPE_LINEAR;
     else if (str_is(type, "yarn"))
         read_yarn(l, r);
+    else if (str_is(type, "longrope"))
+        r->scaling = KERN_ROPE_LONGROPE;
     else if (!str_is(type, "none"))
-        err_set(l->e, ERR_INPUT, key_of(l, "rope.scaling.type").z, "is '%.*s'; this family knows none, linear and yarn",
+        err_set(l->e, ERR_INPUT, key_of(l, "rope.scaling.type").z, "is '%.*s'; known are none, linear, yarn and longrope",
                 (int)(type.n < 64 ? type.n : 64), type.p);
 }
 
@@ -222,6 +224,7 @@ static void set_widths(struct loader *l) {
     load_width(l, SLOT_H, hp->n_embd);
     load_width(l, SLOT_Y, hp->n_embd);
     load_width(l, SLOT_ROPE, hp->n_rot);
+    load_width(l, SLOT_ROPE_B, hp->n_rot);
     for (uint32_t i = 0; i < hp->n_layers; i++) {
         const struct layer_shape *s = &hp->layers[i];
         load_width(l, SLOT_Q, (uint64_t)s->n_heads * hp->d_k);
@@ -231,6 +234,10 @@ static void set_widths(struct loader *l) {
         load_width(l, SLOT_GATE, s->n_ff);
         load_width(l, SLOT_UP, s->n_ff);
     }
+}
+
+const struct hparams *load_hp(const struct loader *l) {
+    return &l->hp;
 }
 
 const struct hparams *load_hparams(struct loader *l, const char *eps_key) {

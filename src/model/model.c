@@ -5,10 +5,9 @@
 #include <string.h>
 
 static const struct family *const families[] = {
-    &family_gemma3,
-    &family_llama,
-    &family_qwen2,
-    &family_qwen3,
+    &family_cohere,  &family_falcon,  &family_gemma2,  &family_gemma3,   &family_gpt2,
+    &family_gptneox, &family_granite, &family_llama,   &family_mpt,      &family_phi3,
+    &family_qwen2,   &family_qwen3,   &family_smollm3, &family_stablelm, &family_starcoder,
 };
 
 enum { PARTS_MAX = 3 }; /* matrices in one tensor: q, k and v */

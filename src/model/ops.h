@@ -71,6 +71,7 @@ struct hparams {
 struct loader;
 /* arch.block_count, embedding_length, attention.*, rope.*: see hparams.c for the keys. `eps_key` is the family's epsilon. */
 const struct hparams *load_hparams(struct loader *l, const char *eps_key);
+const struct hparams *load_hp(const struct loader *l); /* the same again */
 /* Keys without "arch."; what is absent is `absent`. Floats are finite; a positive one is above 0. */
 uint32_t load_u32(struct loader *l, const char *key, uint32_t absent);
 float load_f32(struct loader *l, const char *key, float absent);
@@ -94,10 +95,10 @@ struct load_rows {
 };
 void load_linear_rows(struct loader *l, int layer, const char *name, struct load_rows rows, uint64_t k, enum load_bias bias,
                       struct linear *out);
-/* attn_q, attn_k, attn_v (or all three in one attn_qkv) and attn_output; ffn_gate, ffn_up and ffn_down; of the layer's shape. */
-void load_attn(struct loader *l, int layer, enum load_bias qkv, enum load_bias output, struct attn *out);
-void load_attn_fused(struct loader *l, int layer, enum load_bias qkv, enum load_bias output, struct attn *out);
-void load_ffn(struct loader *l, int layer, bool gated, enum load_bias bias, struct ffn *out);
+/* attn_q, attn_k, attn_v (fused: their rows in this order in one attn_qkv) and attn_output; ffn_gate, ffn_up and ffn_down. */
+void load_attn(struct loader *l, int layer, bool fused, enum load_bias qkv, enum load_bias output, struct attn *out);
+enum load_ffn { FFN_GATED, FFN_PLAIN, FFN_FUSED }; /* fused: rows of ffn_gate, then of ffn_up, in one ffn_up */
+void load_ffn(struct loader *l, int layer, enum load_ffn kind, enum load_bias bias, struct ffn *out);
 /* token_embd into embd. Gives back the output matrix: `own` if the file has output.weight, else embd (tied). */
 const struct linear *load_embd(struct loader *l, struct linear *embd, struct linear *own);
 /* n plain values of tensor "blk.LAYER.NAME" as float32; `must` 0: NULL where the file has none. */
@@ -170,4 +171,6 @@ struct family {
     const char *const
         *ignored; /* tensor names that real files hold and the family does not compute with; NULL-terminated, or NULL */
 };
-extern const struct family family_gemma3, family_llama, family_qwen2, family_qwen3;
+extern const struct family family_cohere, family_falcon, family_gemma2, family_gemma3, family_gpt2, family_gptneox,
+    family_granite, family_llama, family_mpt, family_phi3, family_qwen2, family_qwen3, family_smollm3, family_stablelm,
+    family_starcoder;

@@ -1,0 +1,117 @@
+/* gemma: Gemma 2 and 3 (text). Norms before and after each half of a layer (the file's weights are 1 + w already), embeddings
+ * scaled by sqrt(n_embd), GELU gates, tied output. Some layers see a sliding window, some everything. Gemma 2 (every second
+ * layer) caps scores and logits softly; Gemma 3 (five of six) norms the heads of q and k, and windowed layers rotate by a base
+ * of their own.
+ *
+ *     x = sqrt(n_embd) * embd[token]
+ *     x = x + norm(Wo attention(rope(norm_q(Wq h)), rope(norm_k(Wk h)), Wv h))     h = rms_norm(x)
+ *     x = x + norm(Wdown (gelu(Wgate h) * Wup h))                                  h = rms_norm(x)
+ *     logits = embd rms_norm(x)                                                    capped: c tanh(s / c) */
+#include "ops.h"
+
+#include <math.h>
+
+struct layer {
+    struct norm attn_norm, attn_post_norm; /* [n_embd] */
+    struct attn attn;
+    struct norm q_norm, k_norm;          /* [d_k]; Gemma 3 */
+    struct norm ffn_norm, ffn_post_norm; /* [n_embd] */
+    struct ffn ffn;
+};
+struct gemma {
+    struct linear embd;      /* [n_vocab][n_embd] */
+    struct norm output_norm; /* [n_embd] */
+    struct rope rope;        /* of layers that see everything */
+    struct rope rope_local;  /* of windowed layers */
+    float embd_scale, q_scale, score_cap, logit_cap;
+    struct layer *layers;
+};
+
+static void load_layer(struct loader *l, int i, bool head_norms, struct layer *to) {
+    const struct hparams *hp = load_hp(l);
+    to->attn_norm = load_norm(l, i, "attn_norm", hp->n_embd, BIAS_NONE);
+    load_attn(l, i, false, BIAS_NONE, BIAS_NONE, &to->attn);
+    if (head_norms) {
+        to->q_norm = load_norm(l, i, "attn_q_norm", hp->d_k, BIAS_NONE);
+        to->k_norm = load_norm(l, i, "attn_k_norm", hp->d_k, BIAS_NONE);
+    }
+    to->attn_post_norm = load_norm(l, i, "post_attention_norm", hp->n_embd, BIAS_NONE);
+    to->ffn_norm = load_norm(l, i, "ffn_norm", hp->n_embd, BIAS_NONE);
+    load_ffn(l, i, FFN_GATED, BIAS_NONE, &to->ffn);
+    to->ffn_post_norm = load_norm(l, i, "post_ffw_norm", hp->n_embd, BIAS_NONE);
+}
+
+/* The 27B sizes scale queries by the embedding's share of a head, the others by the width of a head. */
+static struct gemma *load(struct loader *l, uint32_t window_period, uint32_t layers_of_27b, bool head_norms) {
+    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
+    struct gemma *m = load_own(l, sizeof *m);
+    if (!m)
+        return NULL;
+    if (hp->layers[0].window == 0)
+        load_refuse(l, "attention.sliding_window", "is missing or 0");
+    load_window_period(l, window_period);
+    load_linear(l, LOAD_GLOBAL, "token_embd", hp->n_vocab, hp->n_embd, BIAS_NONE, &m->embd);
+    m->output_norm = load_norm(l, LOAD_GLOBAL, "output_norm", hp->n_embd, BIAS_NONE);
+    m->embd_scale = sqrtf((float)hp->n_embd);
+    float q_width = hp->n_layers == layers_of_27b ? (float)hp->n_embd / (float)hp->layers[0].n_heads : (float)hp->d_k;
+    m->q_scale = 1 / sqrtf(q_width);
+    m->rope = load_rope(l, &hp->rope, false);
+    m->layers = load_array(l, hp->n_layers, sizeof *m->layers);
+    for (int i = 0; m->layers && i < (int)hp->n_layers; i++)
+        load_layer(l, i, head_norms, &m->layers[i]);
+    return m->layers ? m : NULL;
+}
+
+static void load_gemma2(struct loader *l) {
+    struct gemma *m = load(l, 2, 46, false);
+    if (!m)
+        return;
+    m->rope_local = m->rope;
+    m->score_cap = load_positive(l, "attn_logit_softcapping", 50);
+    m->logit_cap = load_positive(l, "final_logit_softcapping", 30);
+}
+
+static void load_gemma3(struct loader *l) {
+    struct gemma *m = load(l, 6, 62, true);
+    if (!m)
+        return;
+    struct kern_rope_spec local = {
+        .n_dims = load_hp(l)->n_rot, .base = load_positive(l, "rope.freq_base_swa", 10000), .factor = 1};
+    m->rope_local = load_rope(l, &local, false);
+}
+
+static void forward(struct pass *p) {
+    const struct gemma *m = pass_own(p);
+    const struct hparams *hp = pass_hparams(p);
+    op_embed(p, &m->embd, m->embd_scale, SLOT_X);
+    op_rope_table(p, &m->rope, SLOT_ROPE);
+    op_rope_table(p, &m->rope_local, SLOT_ROPE_B);
+    for (uint32_t i = 0; i < hp->n_layers; i++) {
+        const struct layer *l = &m->layers[i];
+        bool local = hp->layers[i].window > 0;
+        pass_layer(p, i);
+        op_rms_norm(p, SLOT_X, &l->attn_norm, SLOT_H);
+        op_qkv(p, SLOT_H, &l->attn);
+        if (l->q_norm.w) {
+            op_head_norm(p, SLOT_Q, &l->q_norm);
+            op_head_norm(p, SLOT_K, &l->k_norm);
+        }
+        op_rope(p, local ? &m->rope_local : &m->rope, local ? SLOT_ROPE_B : SLOT_ROPE);
+        op_attention(p, &(struct attn_opts){.scale = m->q_scale, .softcap = m->score_cap});
+        if (pass_is_last(p))
+            op_wanted(p, 1 << SLOT_X | 1 << SLOT_O);
+        op_linear(p, SLOT_O, &l->attn.o, SLOT_Y);
+        op_rms_norm(p, SLOT_Y, &l->attn_post_norm, SLOT_Y);
+        op_residual(p, SLOT_X, SLOT_Y);
+
+        op_rms_norm(p, SLOT_X, &l->ffn_norm, SLOT_H);
+        op_ffn(p, SLOT_H, ACT_GELU_TANH, &l->ffn);
+        op_rms_norm(p, SLOT_Y, &l->ffn_post_norm, SLOT_Y);
+        op_residual(p, SLOT_X, SLOT_Y);
+    }
+    op_rms_norm(p, SLOT_X, &m->output_norm, SLOT_H);
+    op_logits(p, SLOT_H, &m->embd, &(struct logits_opts){.softcap = m->logit_cap});
+}
+
+const struct family family_gemma2 = {.arch = "gemma2", .load = load_gemma2, .forward = forward};
+const struct family family_gemma3 = {.arch = "gemma3", .load = load_gemma3, .forward = forward};

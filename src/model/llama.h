@@ -1,0 +1,36 @@
+/* llama.h: the decoder of llama.c for the families that are Llama with one or two things changed. Their files hold a load of
+ * their own, which calls llama_load and then sets what differs. */
+#pragma once
+
+#include "ops.h"
+
+struct llama_layer {
+    struct norm attn_norm; /* [n_embd] */
+    struct attn attn;
+    struct norm q_norm, k_norm; /* [d_k]; w is NULL where heads are not normed */
+    struct norm ffn_norm;       /* [n_embd] */
+    struct ffn ffn;
+    bool no_rope; /* this layer leaves positions out */
+};
+struct llama {
+    struct linear embd;          /* [n_vocab][n_embd] */
+    struct linear untied;        /* [n_vocab][n_embd], where the file has it */
+    const struct linear *output; /* one of the two */
+    struct norm output_norm;     /* [n_embd] */
+    struct rope rope;
+    float q_scale;        /* 1 / sqrt(d_k) */
+    float embd_scale;     /* 1 */
+    float residual_scale; /* 1 */
+    float logit_divisor;  /* 0: none */
+    struct llama_layer *layers;
+};
+struct llama_opts {
+    const struct kern_rope_spec *rope;
+    bool adjacent; /* pairs of the rotation: see struct rope */
+    bool head_norms;
+    bool fused; /* q, k, v in attn_qkv; gate and up in ffn_up */
+    enum load_bias qkv_bias, bias;
+};
+/* After load_hparams. NULL after an error. */
+struct llama *llama_load(struct loader *l, const struct llama_opts *opts);
+void llama_forward(struct pass *p);

@@ -74,11 +74,11 @@ $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags | setup
 $(BUILD)/deps/yyjson.o: | setup
 	@mkdir -p $(@D)
 	$(SAY) CC $@
-	$(Q)$(CC) -O2 -g -w $(SAN) -c $(DEPS)/src/yyjson.c -I$(DEPS)/include -o $@
+	$(Q)$(CC) -O2 -g -w -c $(DEPS)/src/yyjson.c -I$(DEPS)/include -o $@
 $(BUILD)/deps/llhttp.o $(BUILD)/deps/llhttp_api.o $(BUILD)/deps/llhttp_http.o: | setup
 	@mkdir -p $(@D)
 	$(SAY) CC $@
-	$(Q)$(CC) -O2 -g -w $(SAN) -c $(DEPS)/src/$(notdir $(@:.o=.c)) -I$(DEPS)/include -o $@
+	$(Q)$(CC) -O2 -g -w -c $(DEPS)/src/$(notdir $(@:.o=.c)) -I$(DEPS)/include -o $@
 
 $(BUILD)/libmoat.a: $(LIB_OBJ)
 	@rm -f $@

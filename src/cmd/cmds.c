@@ -41,8 +41,6 @@ static const struct opt opts_logits[] = {
     {.name = NULL},
 };
 
-static const struct opt *const bench_opts[] = {opts_common, opts_bench, opts_compute + 1, NULL}; /* threads are a list here */
-static const struct opt *const logits_opts[] = {opts_common, opts_compute, opts_lines, opts_logits, NULL};
 static const struct opt opts_tokenize[] = {
     {"special", 0, OPT_FLAG, NULL, "control tokens written out in the text are read as those tokens",
      offsetof(struct cmd_opts, special), 0, 0},
@@ -56,14 +54,11 @@ static const struct opt opts_detokenize[] = {
     {.name = NULL},
 };
 
-static const struct opt *const tokenize_opts[] = {opts_common, opts_lines, opts_tokenize, NULL};
-static const struct opt *const detokenize_opts[] = {opts_common, opts_lines, opts_detokenize, NULL};
 static const struct opt opts_render[] = {
     {"ids", 0, OPT_FLAG, NULL, "also the token ids, by the tokenizer of MODEL", offsetof(struct cmd_opts, ids), 0, 0},
     {.name = NULL},
 };
 
-static const struct opt *const render_opts[] = {opts_common, opts_lines, opts_render, NULL};
 static const struct opt opts_run[] = {
     {"n", 'n', OPT_COUNT, "N", "most tokens of an answer (default: what the context leaves)", offsetof(struct cmd_opts, n), 1,
      16777216},
@@ -71,12 +66,17 @@ static const struct opt opts_run[] = {
     {.name = NULL},
 };
 
-static const struct opt *const run_opts[] = {opts_common, opts_compute, opts_sampling, opts_run, NULL};
 static const struct opt opts_generate[] = {
     {"n", 'n', OPT_COUNT, "N", "tokens to generate (default 64)", offsetof(struct cmd_opts, n), 1, 16777216},
     {.name = NULL},
 };
 
+static const struct opt *const bench_opts[] = {opts_common, opts_bench, opts_compute + 1, NULL}; /* threads are a list here */
+static const struct opt *const logits_opts[] = {opts_common, opts_compute, opts_lines, opts_logits, NULL};
+static const struct opt *const tokenize_opts[] = {opts_common, opts_lines, opts_tokenize, NULL};
+static const struct opt *const detokenize_opts[] = {opts_common, opts_lines, opts_detokenize, NULL};
+static const struct opt *const render_opts[] = {opts_common, opts_lines, opts_render, NULL};
+static const struct opt *const run_opts[] = {opts_common, opts_compute, opts_sampling, opts_run, NULL};
 static const struct opt *const generate_opts[] = {opts_common, opts_compute, opts_lines, opts_generate, opts_sampling, NULL};
 static const struct opt *const perplexity_opts[] = {opts_common, opts_compute, opts_json, NULL};
 static const struct opt *const json_opts[] = {opts_common, opts_json, NULL};
@@ -98,30 +98,30 @@ static const char generate_text[] =
     "a line. All lines are computed as one continuous batch; an end token is not among the ids.";
 
 const struct cmd cmds[] = {
-    {"engine", "", "The child process that computes", NULL, plain_opts, 0, 0, cmd_engine, true},
-    {"generate", "MODEL --jsonl", "Token ids in, the tokens that follow out", generate_text, generate_opts, 1, 1, cmd_generate,
-     false},
-    {"bench", "MODEL...", "Measure prefill and decoding", NULL, bench_opts, 0, 64, cmd_bench, false},
-    {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
+    {"run", "[MODEL] [PROMPT]", "Chat with a model in the terminal, or answer one prompt",
+     "MODEL is a GGUF file or a name in the store (default: the store's default model). With PROMPT, or with a prompt on stdin,\nit prints the answer and ends; - as PROMPT reads stdin. Otherwise it is a chat: /help shows its commands.",
+     run_opts, 0, 2, cmd_run, false},
+    {"serve", "[MODEL...]", "Serve models behind OpenAI's API", serve_text, serve_opts, 0, 16, cmd_serve, false},
+    {"import", "FILE NAME:TAG", "Check a model file and bring it into the store",
+     "Prints the name and the digest of the release.", plain_opts, 2, 2, cmd_import, false},
     {"list", "", "List what the store holds", NULL, json_opts, 0, 0, cmd_list, false},
-    {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},
+    {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
+    {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
+    {"check", "FILE", "Read a model file as strictly as loading does", NULL, plain_opts, 1, 1, cmd_check, false},
+    {"bench", "MODEL...", "Measure prefill and decoding", NULL, bench_opts, 0, 64, cmd_bench, false},
     {"perplexity", "MODEL FILE", "How well a model predicts a text",
      "Cuts the text into windows of --ctx tokens (default 512) and scores the later half of each.", perplexity_opts, 2, 2,
      cmd_perplexity, false},
-    {"render", "[MODEL] --jsonl", "Chat template and context in, text and its origin out", render_text, render_opts, 0, 1,
-     cmd_render, false},
-    {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
-    {"check", "FILE", "Read a model file as strictly as loading does", NULL, plain_opts, 1, 1, cmd_check, false},
-    {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
-    {"serve", "[MODEL...]", "Serve models behind OpenAI's API", serve_text, serve_opts, 0, 16, cmd_serve, false},
     {"tokenize", "MODEL --jsonl", "Text in, token ids out", "Reads one JSON string a line and writes one array of ids a line.",
      tokenize_opts, 1, 1, cmd_tokenize, false},
     {"detokenize", "MODEL --jsonl", "Token ids in, text out", "Reads one JSON array of ids a line and writes one string a line.",
      detokenize_opts, 1, 1, cmd_detokenize, false},
-    {"run", "[MODEL] [PROMPT]", "Chat with a model in the terminal, or answer one prompt",
-     "MODEL is a GGUF file or a name in the store (default: the store's default model). With PROMPT, or with a prompt on stdin,\nit prints the answer and ends; - as PROMPT reads stdin. Otherwise it is a chat: /help shows its commands.",
-     run_opts, 0, 2, cmd_run, false},
-    {"import", "FILE NAME:TAG", "Check a model file and bring it into the store",
-     "Prints the name and the digest of the release.", plain_opts, 2, 2, cmd_import, false},
+    {"render", "[MODEL] --jsonl", "Chat template and context in, text and its origin out", render_text, render_opts, 0, 1,
+     cmd_render, false},
+    {"logits", "MODEL --jsonl", "Token ids in, hashes of logits out", NULL, logits_opts, 1, 1, cmd_logits, false},
+    {"generate", "MODEL --jsonl", "Token ids in, the tokens that follow out", generate_text, generate_opts, 1, 1, cmd_generate,
+     false},
+    {"help", "[COMMAND]", "Show what the commands do", NULL, help_opts, 0, 1, cmd_help, false},
+    {"engine", "", "The child process that computes", NULL, plain_opts, 0, 0, cmd_engine, true},
     {.name = NULL},
 };

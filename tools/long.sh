@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make long: what takes hours. Fuzzing with libFuzzer (FUZZ_SECONDS each, default 600), exhaustive sweeps of the functions,
-# compilers and optimisation levels against the golden hashes.
+# compilers and optimisation levels against the golden hashes, one answer from many requests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-600}
@@ -24,4 +24,6 @@ done
 if [ -e tests/kern/sweep.c ]; then
     make --no-print-directory build/tests/kern/sweep && build/tests/kern/sweep
 fi
+echo "== 30 requests of 256 tokens give one answer"
+MOAT=$PWD/build/moat MOAT_TEST_MODEL=${MOAT_TEST_MODEL:-$(tools/default_model.sh --path)} python3 tests/serve/test_determinism.py --full
 echo "long: all passed"

@@ -1,17 +1,24 @@
 #!/usr/bin/env python3
 # slow
-"""One fingerprint, one answer: 30 identical requests among 16 mixed clients give one answer and one vector of log-probabilities,
-before and after a restart, with another number of threads and another prefill chunk. Needs MOAT_TEST_MODEL."""
+"""One fingerprint, one answer: identical greedy requests with the five likeliest tokens at each place give one answer and one vector of
+log-probabilities: alone, among 16 clients who ask for other things, streamed or not, before and after a restart, with 1, 2 and 3 threads and
+other chunks. `--full` (tools/long.sh) asks 30 times for 256 tokens each time; else less is asked. Needs MOAT_TEST_MODEL."""
+import json
 import os
 import random
 import sys
 import threading
 
-from harness import Server, Skip, run
+from harness import Server, Skip, option, run
 
-N_ASKED, N_CLIENTS = 30, 16
-ASKED = {"messages": [{"role": "user", "content": "Tell me about the sea in two sentences."}], "max_tokens": 16, "temperature": 0.8, "seed": 1234, "logprobs": True,
-         "top_logprobs": 5, "now": "2026-01-31T12:00:00"}
+FULL = option("--full")
+N_ASKED, N_TOKENS = (30, 256) if FULL else (4, 64)
+N_CLIENTS = 16
+TOP = 5
+QUESTION = "Tell me about the sea in two sentences."
+ASKED = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": N_TOKENS, "temperature": 0, "ignore_eos": True, "logprobs": True, "top_logprobs": TOP,
+         "now": "2026-01-31T12:00:00"}
+SAMPLED = {**ASKED, "temperature": 0.8, "seed": 1234}
 WORDS = "river stone cloud engine paper violin harbour winter copper garden".split()
 
 
@@ -22,20 +29,42 @@ def mixed(rng):
             "stream": rng.random() < 0.5}
 
 
-def answers_of(server):
-    """The answers to ASKED from 16 clients at once, each of which also asks for other things."""
+def answer_of(server, request, stream):
+    """(fingerprint, text, finish, log-probabilities: one entry a token) as hashable values."""
+    code, _, r = server.call("POST", "/v1/chat/completions", {**request, "stream": stream})
+    assert code == 200, r
+    if stream:
+        lines = [line[6:] for line in r.split("\n") if line.startswith("data: ")]
+        assert lines[-1] == "[DONE]", lines[-1]
+        chunks = [json.loads(line) for line in lines[:-1]]
+        choices = [c["choices"][0] for c in chunks]
+        fingerprint, text = chunks[0]["system_fingerprint"], "".join(c["delta"].get("content", "") for c in choices)
+        entries, finish = [e for c in choices for e in (c["logprobs"] or {"content": []})["content"]], choices[-1]["finish_reason"]
+    else:
+        choice = r["choices"][0]
+        fingerprint, text, entries, finish = r["system_fingerprint"], choice["message"]["content"], choice["logprobs"]["content"], choice["finish_reason"]
+    assert len(entries) == N_TOKENS and all(len(e["top_logprobs"]) == TOP for e in entries) and finish == "length", (len(entries), finish)
+    return fingerprint, text, finish, json.dumps(entries)
+
+
+def ask_alone(server, request):
+    return [answer_of(server, request, stream=i % 2 == 1) for i in range(N_ASKED)]
+
+
+def ask_in_crowd(server, request):
+    """The same from 16 clients at once, each of which also asks for other things."""
     answers, faults, left = [], [], iter(range(N_ASKED))
 
     def client(seed):
         rng = random.Random(seed)
         try:
-            for _ in left:
+            for i in left:
                 if rng.random() < 0.7:
                     code, _, _ = server.call("POST", "/v1/chat/completions", mixed(rng))
                     assert code == 200, code
-                code, _, r = server.call("POST", "/v1/chat/completions", ASKED)
-                assert code == 200, r
-                answers.append((r["system_fingerprint"], r["choices"][0]["message"]["content"], str(r["choices"][0]["logprobs"]), r["choices"][0]["finish_reason"]))
+                answers.append(answer_of(server, request, stream=i % 2 == 1))
+            while len(answers) < N_ASKED and not faults:
+                server.call("POST", "/v1/chat/completions", mixed(rng))
         except Exception as why:
             faults.append(why)
 
@@ -46,18 +75,22 @@ def answers_of(server):
         t.join()
     assert not faults, faults[0]
     assert len(answers) == N_ASKED
-    return set(answers)
+    return answers
 
 
 def test_one_answer():
     model = os.environ.get("MOAT_TEST_MODEL")
     if not model or not os.path.exists(model):
         raise Skip("MOAT_TEST_MODEL is not there")
-    seen = set()
-    for args in [[], ["--threads", "1", "--chunk", "17", "--parallel", "3"]]:
+    greedy, sampled = [], []
+    for args in [["--threads", "2"], ["--threads", "1", "--chunk", "17", "--parallel", "3"], ["--threads", "3"], ["--threads", "2"]]:
         with Server("--ctx", "1024", *args, models=[model]) as s:
-            seen |= answers_of(s)
-    assert len(seen) == 1, f"{len(seen)} different answers: {[a[:2] for a in seen]}"
+            greedy += ask_alone(s, ASKED) + ask_in_crowd(s, ASKED)
+            sampled.append(answer_of(s, SAMPLED, stream=False))
+    texts, vectors = {a[:3] for a in greedy}, {a[3] for a in greedy}
+    print(f"{len(greedy)} greedy requests of {N_TOKENS} tokens with top-{TOP} log-probabilities, 4 starts: {len(texts)} distinct answers, {len(vectors)} distinct vectors")
+    assert len(texts) == 1 and len(vectors) == 1, texts
+    assert len(set(sampled)) == 1, "a seeded request differs"
 
 
 run(sys.modules[__name__])

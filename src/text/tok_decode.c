@@ -25,13 +25,14 @@ void tok_decode(const struct tok *t, const uint32_t *ids, size_t n, bool special
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
-/* Emits what the held bytes are, or goes on holding them. A byte that ends a broken sequence is looked at again by itself. */
+/* Emits what the held bytes are, or goes on holding them: they are always the beginning of one character, so at most three stay.
+ * A byte that ends a broken sequence is looked at again by itself. */
 static void settle(struct tok_stream *s, struct buf *out) {
     uint32_t cp;
     if (utf8_decode(s->held, s->held + s->n_held, &cp)) {
         buf_add(out, s->held, s->n_held);
         s->n_held = 0;
-    } else if (utf8_complete((struct str){s->held, s->n_held}) == s->n_held) {
+    } else if (utf8_complete((struct str){s->held, s->n_held}) > 0) {
         char last = s->held[s->n_held - 1];
         bool again = s->n_held > 1;
         buf_z(out, REPLACEMENT);
@@ -50,6 +51,7 @@ void tok_stream_add(const struct tok *t, struct tok_stream *s, uint32_t id, bool
         return;
     }
     for (size_t i = 0; i < piece.n; i++) {
+        ASSERT(s->n_held < sizeof s->held);
         s->held[s->n_held++] = piece.p[i];
         settle(s, out);
     }

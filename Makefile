@@ -101,6 +101,8 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	$(Q)$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $(LDFLAGS) $< -o $@ $(BUILD)/libmoat.a -lcmocka $(LIBS)
 # The calls that tests/fault makes fail.
 $(BUILD)/tests/fault/%: LDFLAGS += -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat
+# tests/sim has its own clock and its own model.
+$(BUILD)/tests/sim/%: LDFLAGS += -Wl,--wrap=clock_ns,--wrap=model_forward
 # The AVX-512 products run there on AVX2, through SIMDe.
 ifeq ($(TARGET),x86_64)
 $(BUILD)/tests/kern/test_dot_avx512 $(BUILD)/tests/kern/test_fun_avx512: CFLAGS += $(ISA_avx2) -Wno-psabi

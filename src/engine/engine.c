@@ -74,7 +74,7 @@ static int open_model(struct engine *en, struct err *e) {
         return e->code;
     en->n_vocab = model_info(en->model)->n_vocab;
     en->recurrent = model_info(en->model)->state_bytes_per_seq > 0;
-    en->budget = schedule_first_budget(model_info(en->model)->n_params);
+    schedule_init(en);
     return 0;
 }
 

@@ -32,6 +32,8 @@ struct plan {
     uint32_t n_rows, rows_max;
     struct sample_job *jobs; /* [parallel + SCHEDULE_ECHO_MAX]: one for each row that wants logits, in order */
     uint32_t n_jobs, n_echo;
+    double work;   /* what the rows cost, in rows at the beginning of a sequence */
+    bool full;     /* more was to be done than the budget holds */
     float *logits; /* [n_logits][n_vocab]; grows to the most jobs of a step so far */
     uint32_t n_logits;
 };
@@ -66,7 +68,9 @@ struct engine {
 
     struct plan plan;
     struct sampler *samplers; /* [threads of the pool] */
-    uint32_t budget;          /* rows of a step, by the speed measured so far */
+    double budget;            /* work of a step, by the speed measured so far: as plan.work */
+    double pos_cost;          /* work of a row for each position before it */
+    uint64_t turn;            /* age of the sequence that last had a row of decoding */
     engine_sink sink;         /* during a step */
     void *ctx;
 };
@@ -92,8 +96,8 @@ void schedule_queue(struct engine *en, struct choice *c);  /* by age */
 void schedule_admit(struct engine *en);                    /* from the queue to running, while there is room */
 void schedule_remove(struct engine *en, struct choice *c); /* from queue or running; its slot is the caller's matter */
 void schedule_rows(struct engine *en);                     /* fills the plan */
-uint32_t schedule_first_budget(uint64_t n_params);
-void schedule_measured(struct engine *en, uint32_t n_rows, uint64_t ns); /* one step took so long */
+void schedule_init(struct engine *en);
+void schedule_measured(struct engine *en, uint64_t ns); /* the plan took so long */
 
 /* step.c */
 int step_init(struct engine *en, struct err *e) MUST_USE;

@@ -38,6 +38,7 @@ struct choice {
     uint64_t seed;
     uint32_t index;    /* among the request's choices */
     uint32_t seq;      /* number of its KV sequence, or SEQ_NONE */
+    uint32_t share;    /* rows it has in this step */
     uint32_t n_new;    /* tokens drawn, end tokens not counted */
     uint32_t n_scored; /* of an echo with logprobs: positions whose logits were used */
     bool echoed;       /* what an echo shows without logits was sent */

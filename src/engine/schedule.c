@@ -1,11 +1,12 @@
-/* schedule: who runs, and which rows the next step computes. Age decides everything: the older sequence is admitted first, gets
- * rows first and is preempted last, so the oldest always makes progress. A preempted sequence goes back to the queue and later
- * recomputes what it lost, to the same bits. */
+/* schedule: who runs, and which rows the next step computes. Age decides: the older sequence is admitted first and preempted last, and
+ * half of a step's prefill goes by age, so the oldest always makes progress. A preempted sequence goes back to the queue and later
+ * recomputes what it lost, to the same bits. tests/sim shows what holds. */
 #include "engine_int.h"
 
 enum {
     STEP_NS = 100 * 1000 * 1000, /* the step length aimed at; none may reach twice that */
     ROWS_MIN = 4,                /* of prefill in a step, however slow: a few rows cost little more than one */
+    DECODE_MIN = 8,              /* sequences that decode in a step, for the same reason */
     ROWS_FIRST_MAX = 64,         /* of the first step, whose speed nobody knows */
 };
 
@@ -127,6 +128,11 @@ static bool wants_logits(const struct choice *c, uint32_t pos) {
     return pos + 1 == c->history->n || (scores_prompt(c) && pos >= c->n_scored && pos + 1 < c->request->ids.n);
 }
 
+/* What a row costs, in rows at the beginning of a sequence: attention looks back on all positions before it. */
+static double row_cost(const struct engine *en, uint32_t pos) {
+    return 1 + en->pos_cost * pos;
+}
+
 /* Appends rows for the next n tokens of c; fewer when an echo asks for too many logits. */
 static void add_rows(struct engine *en, struct choice *c, uint32_t n) {
     struct plan *p = &en->plan;
@@ -135,6 +141,7 @@ static void add_rows(struct engine *en, struct choice *c, uint32_t n) {
         bool wanted = wants_logits(c, pos), echo = wanted && pos + 1 < c->history->n;
         if (echo && p->n_echo++ >= SCHEDULE_ECHO_MAX)
             return;
+        p->work += row_cost(en, pos);
         p->owners[p->n_rows] = c;
         p->rows[p->n_rows++] = (struct row){.seq = c->seq, .pos = pos, .token = c->history->ids[pos], .want_logits = wanted};
         if (wanted)
@@ -146,40 +153,110 @@ static uint32_t pending(const struct engine *en, const struct choice *c) {
     return c->history->n - kv_length(en->kv, c->seq);
 }
 
-/* Decoding rows of everyone, and what is left of the budget for prefill, oldest first. Making room preempts only sequences that
- * are younger than the one it is for, so none that has rows already. */
-void schedule_rows(struct engine *en) {
-    struct plan *p = &en->plan;
-    uint32_t n_decode = 0;
-    p->n_rows = p->n_jobs = p->n_echo = 0;
-    for (unsigned i = 0; i < en->n_running; i++)
-        n_decode += pending(en, en->running[i]) == 1;
-    uint32_t left = en->budget > n_decode + ROWS_MIN ? en->budget - n_decode : ROWS_MIN;
-    left = left < en->opts.chunk ? left : en->opts.chunk;
-    for (unsigned i = 0; i < en->n_running;) {
-        struct choice *c = en->running[i];
-        uint32_t n = pending(en, c), before = p->n_rows;
-        bool decode = n == 1;
-        n = decode || n < left ? n : left;
-        if (n > 0 && !make_room(en, c, kv_length(en->kv, c->seq) + n))
-            break; /* c was the youngest, and waits in the queue now */
-        add_rows(en, c, n);
-        left -= decode ? 0 : p->n_rows - before;
-        i++;
+/* What a step can still hold. */
+struct room {
+    double work;
+    uint32_t prefill_rows;
+};
+
+/* Decoding: a row each, all of them where the budget allows, else in turns by age. Returns how many sequences have a prompt to
+ * compute instead. */
+static uint32_t share_decode(struct engine *en, struct room *room) {
+    uint32_t n_prompts = 0, n_decode = 0;
+    unsigned first = 0;
+    for (unsigned i = 0; i < en->n_running; i++) {
+        en->running[i]->share = 0;
+        n_prompts += pending(en, en->running[i]) > 1;
+        first += en->running[i]->order <= en->turn;
+    }
+    double kept = n_prompts ? ROWS_MIN : 0;
+    for (unsigned i = 0; i < en->n_running; i++) {
+        struct choice *c = en->running[(first + i) % en->n_running];
+        double cost = row_cost(en, kv_length(en->kv, c->seq));
+        if (pending(en, c) > 1)
+            continue;
+        if (n_decode >= DECODE_MIN && room->work - cost < kept) {
+            en->plan.full = true;
+            break;
+        }
+        c->share = 1;
+        en->turn = c->order;
+        room->work -= cost;
+        n_decode++;
+    }
+    return n_prompts;
+}
+
+/* Up to n more rows of c's prompt, as far as `work` goes; the first `least` whatever they cost. */
+static void share_prompt(struct engine *en, struct choice *c, uint32_t n, double work, uint32_t least, struct room *room) {
+    uint32_t at = kv_length(en->kv, c->seq) + c->share;
+    for (uint32_t i = 0; i < n && room->prefill_rows > 0; i++, at++) {
+        double cost = row_cost(en, at);
+        if (cost > work && i >= least) {
+            en->plan.full = true;
+            return;
+        }
+        work -= cost;
+        room->work -= cost;
+        room->prefill_rows--;
+        c->share++;
     }
 }
 
-uint32_t schedule_first_budget(uint64_t n_params) {
-    uint64_t rows = 4000000000 / (n_params ? n_params : 1);
-    return (uint32_t)(rows < ROWS_MIN ? ROWS_MIN : rows > ROWS_FIRST_MAX ? ROWS_FIRST_MAX : rows);
+/* How many rows each running sequence has in this step. Decoding comes first. Half of what is left is for all prompts alike, so
+ * that a short one does not wait for the end of a long one; the other half goes by age, so that each comes to its end. */
+static void share_out(struct engine *en) {
+    struct room room = {.work = en->budget, .prefill_rows = en->opts.chunk / 2};
+    uint32_t n_prompts = share_decode(en, &room);
+    double part = n_prompts ? room.work / 2 / n_prompts : 0;
+    for (unsigned i = 0; i < en->n_running; i++)
+        if (pending(en, en->running[i]) > 1)
+            share_prompt(en, en->running[i], pending(en, en->running[i]), part, 0, &room);
+    room.prefill_rows += en->opts.chunk - en->opts.chunk / 2;
+    uint32_t least = ROWS_MIN;
+    for (unsigned i = 0; i < en->n_running; i++) {
+        struct choice *c = en->running[i];
+        uint32_t n = pending(en, c);
+        if (n == 1)
+            continue;
+        share_prompt(en, c, n - c->share, room.work, least > c->share ? least - c->share : 0, &room);
+        least -= c->share < least ? c->share : least;
+    }
 }
 
-/* The budget follows the speed of the steps that used it up: prompts get slower with their length, machines with their load. */
-void schedule_measured(struct engine *en, uint32_t n_rows, uint64_t ns) {
-    if (n_rows < en->budget && ns <= STEP_NS)
+/* Making room preempts only sequences that are younger than the one it is for, so none that has rows already. */
+void schedule_rows(struct engine *en) {
+    struct plan *p = &en->plan;
+    p->n_rows = p->n_jobs = p->n_echo = 0;
+    p->work = 0;
+    p->full = false;
+    share_out(en);
+    for (unsigned i = 0; i < en->n_running; i++) {
+        struct choice *c = en->running[i];
+        if (c->share == 0)
+            continue;
+        if (!make_room(en, c, kv_length(en->kv, c->seq) + c->share))
+            break; /* c was the youngest, and waits in the queue now */
+        add_rows(en, c, c->share);
+    }
+}
+
+/* Nobody knows the speed of the first step. Attention is 4 operations for each value of each layer a position, the weights are 2
+ * operations each and about 4 times as fast. */
+void schedule_init(struct engine *en) {
+    const struct model_info *m = model_info(en->model);
+    double n_params = m->n_params ? (double)m->n_params : 1, rows = 4e9 / n_params;
+    en->pos_cost = 8.0 * m->n_layers * m->n_embd / n_params;
+    en->budget = rows < ROWS_MIN ? ROWS_MIN : rows > ROWS_FIRST_MAX ? ROWS_FIRST_MAX : rows;
+}
+
+/* The budget follows the speed of the steps that used it up: models differ in what a row costs, machines in their load. */
+void schedule_measured(struct engine *en, uint64_t ns) {
+    const struct plan *p = &en->plan;
+    if (!p->full && ns <= STEP_NS)
         return;
-    uint64_t fitting = (uint64_t)n_rows * STEP_NS / (ns ? ns : 1);
-    uint64_t grown = fitting > en->budget ? en->budget + (fitting - en->budget + 1) / 2 : fitting;
-    uint64_t most = en->plan.rows_max;
-    en->budget = (uint32_t)(grown < ROWS_MIN ? ROWS_MIN : grown > most ? most : grown);
+    double fitting = p->work * STEP_NS / (double)(ns ? ns : 1);
+    double grown = fitting > en->budget ? en->budget + (fitting - en->budget) / 2 : fitting;
+    double most = p->rows_max * row_cost(en, en->kit.ctx);
+    en->budget = grown < ROWS_MIN ? ROWS_MIN : grown > most ? most : grown;
 }

@@ -164,6 +164,6 @@ void step_run(struct engine *en) {
         if (p->faults[i] && !p->owners[i]->fault)
             p->owners[i]->fault = p->faults[i];
     pool_for(en->pool, p->n_jobs, sample, en);
-    schedule_measured(en, p->n_rows, clock_ns() - start);
+    schedule_measured(en, clock_ns() - start);
     deliver(en);
 }

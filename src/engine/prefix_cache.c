@@ -60,14 +60,19 @@ bool cache_evict(struct engine *en) {
     return true;
 }
 
-uint32_t cache_take_slot(struct engine *en) {
-    do
-        for (uint32_t i = 0; i < en->n_slots; i++)
-            if (en->slots[i].state == SLOT_FREE)
-                return i;
-    while (cache_evict(en));
-    ASSERT(false && "there are more slots than running sequences");
+static uint32_t free_slot(const struct engine *en) {
+    for (uint32_t i = 0; i < en->n_slots; i++)
+        if (en->slots[i].state == SLOT_FREE)
+            return i;
     return SEQ_NONE;
+}
+
+uint32_t cache_take_slot(struct engine *en) {
+    uint32_t seq = free_slot(en);
+    if (seq == SEQ_NONE && cache_evict(en))
+        seq = free_slot(en);
+    ASSERT(seq != SEQ_NONE); /* there are more slots than running sequences */
+    return seq;
 }
 
 /* An entry that is a prefix of another one of its scope answers nothing that the other does not. */

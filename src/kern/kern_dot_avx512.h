@@ -15,7 +15,7 @@
 
 #include "kern_dot.h"
 
-enum { DOT_T = 8, DOT_STREAM = 4, DOT_R = 2, CHUNK_BYTES = 16 * 704 };
+enum { DOT_T = 8, DOT_STREAM = 4, DOT_R = 2, CHUNK_BYTES = 20 * 704 };
 #include "kern_dot_range.h"
 #include "kern_dot_acts.h"
 
@@ -551,9 +551,9 @@ DOT_UNPACK(MXFP4, halves)
 DOT_UNPACK(Q2_K, halves_min)
 DOT_UNPACK(NVFP4, halves_split)
 
-#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 16, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 20, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
 #define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
-#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 176, 176, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 220, 220, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
     DENSE_TEXT(F16),
@@ -584,7 +584,7 @@ static const struct dot_text dot_texts[] = {
     DOT_TEXT_UNPACKED(Q2_K, halves_min),
     DOT_TEXT_UNPACKED(NVFP4, halves_split),
 };
-_Static_assert(176 * 64 == CHUNK_BYTES, "a dense chunk fits");
+_Static_assert(220 * 64 == CHUNK_BYTES, "a dense chunk fits");
 
 static void matmul_avx512(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from,
                           uint32_t to) {

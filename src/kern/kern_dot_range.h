@@ -16,7 +16,7 @@
 
 #include "kern_dot.h"
 
-enum { DOT_WIDTH = DOT_R * KERN_TILE, DOT_ROWS = 128 /* whose panels of a chunk fit in L2 */, DOT_ROWS_SOME = 16 };
+enum { DOT_WIDTH = DOT_R * KERN_TILE, DOT_ROWS = 256 /* whose panels of a chunk fit in L2 */, DOT_ROWS_SOME = 16 };
 
 /* The texts of one format. y is [T][DOT_WIDTH]; stream sets it for one tile, the others add to it. */
 typedef void dot_stream_fn(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_steps);
@@ -61,50 +61,9 @@ static inline void dot_row_copy(float *to, const float *from, unsigned n) {
     else
         memcpy(to, from, n * sizeof *to);
 }
-static void dot_y_get(const struct dot_y *y, uint32_t row, unsigned T, float *buffer) {
-    for (unsigned t = 0; t < T; t++)
-        dot_row_copy(buffer + t * DOT_WIDTH, y->p + (row + t) * y->stride, y->n);
-}
 static void dot_y_put(const struct dot_y *y, uint32_t row, unsigned T, const float *buffer) {
     for (unsigned t = 0; t < T; t++)
         dot_row_copy(y->p + (row + t) * y->stride, buffer + t * DOT_WIDTH, y->n);
-}
-
-/* A piece of work: n_tiles tiles from tile on, rows [row, row_end), steps [from, from + n). */
-struct dot_part {
-    uint32_t tile, n_tiles, row, row_end, from, n;
-};
-
-/* All rows of a part against its chunks. The weights at `next` are brought in meanwhile. */
-static void dot_panels(const struct dot_job *job, const struct dot_part *part, const struct dot_y *y, const uint8_t *chunks,
-                       const uint8_t *next, uint32_t next_bytes) {
-    _Alignas(KERN_ALIGN) float buffer[DOT_T * DOT_WIDTH];
-    dot_tile_fn *const *tile = job->text->tile + (part->n_tiles - 1) * DOT_T;
-    uint32_t ahead = next_bytes / ((part->row_end - part->row + DOT_T - 1) / DOT_T) / 64 * 64 + 64;
-    for (uint32_t row = part->row, T; row < part->row_end; row += T, next += ahead) {
-        T = dot_panel_rows(part->row_end - row);
-        for (uint32_t i = 0; i < ahead; i += 64)
-            __builtin_prefetch(next + i, 0, 3);
-        for (uint32_t r = row + T; r < dot_min(row + T + DOT_T, part->row_end); r++)
-            __builtin_prefetch(y->p + r * y->stride, 1);
-        if (part->from)
-            dot_y_get(y, row, T, buffer);
-        else
-            memset(buffer, 0, sizeof buffer);
-        const uint8_t *x = job->a->data + (row * (uint64_t)job->n_steps + (uint64_t)part->from * T) * job->text->step_bytes;
-        tile[T - 1](chunks, x, buffer, part->n);
-        dot_y_put(y, row, T, buffer);
-    }
-}
-
-/* Unpacks what a part needs and multiplies it. `ahead`: how far on in the matrix the next part's weights lie. */
-static void dot_part_run(const struct dot_job *job, const struct dot_part *part, const struct dot_y *y, uint64_t ahead) {
-    _Alignas(KERN_ALIGN) uint8_t chunks[DOT_R * CHUNK_BYTES];
-    const uint8_t *tile = job->w->data + part->tile * job->tile_bytes;
-    for (uint32_t i = 0; i < part->n_tiles; i++)
-        job->text->unpack(tile + i * job->tile_bytes, part->from, part->n, chunks + i * CHUNK_BYTES);
-    const uint8_t *next = tile + (uint64_t)part->from * job->step_weights + ahead;
-    dot_panels(job, part, y, chunks, next, part->n * job->step_weights * part->n_tiles);
 }
 
 static struct dot_y dot_y_at(const struct dot_job *job, float *y, size_t y_stride, uint32_t tile, uint32_t n_tiles) {
@@ -121,35 +80,61 @@ static void dot_few_rows(const struct dot_job *job, float *y, size_t y_stride, u
     }
 }
 
-/* The same with small chunks; y stays in L1 until a tile is done. */
-static void dot_some_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to) {
-    _Alignas(KERN_ALIGN) float sums[DOT_ROWS_SOME * DOT_WIDTH];
-    const struct dot_y local = {sums, DOT_WIDTH, DOT_WIDTH};
-    uint32_t most = job->text->chunk_steps_some;
-    struct dot_part part = {.row_end = job->a->rows};
-    for (part.tile = from; part.tile < to; part.tile += part.n_tiles) {
-        part.n_tiles = dot_min(to - part.tile, DOT_R);
-        for (part.from = 0; part.from < job->n_steps; part.from += most) {
-            part.n = dot_min(job->n_steps - part.from, most);
-            dot_part_run(job, &part, &local, most * job->step_weights);
-        }
-        struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
-        dot_y_put(&out, 0, job->a->rows, sums);
+/* A piece of work: n_tiles tiles from tile on, rows [row, row_end), steps [from, from + n). */
+struct dot_part {
+    uint32_t tile, n_tiles, row, row_end, from, n;
+};
+
+/* Brings in piece i of n of the weights that are unpacked next: the chunk behind part's, or the first one of the next tiles. */
+static void dot_prefetch_weights(const struct dot_job *job, const struct dot_part *part, uint32_t i, uint32_t n) {
+    uint32_t bytes = part->n * job->step_weights, piece = (bytes / n + KERN_LINE) / KERN_LINE * KERN_LINE;
+    bool more = part->from + part->n < job->n_steps;
+    const uint8_t *next = job->w->data + (part->tile + (more ? 0 : part->n_tiles)) * job->tile_bytes;
+    next += more ? (part->from + part->n) * (uint64_t)job->step_weights : 0;
+    for (uint32_t r = 0; r < part->n_tiles && i * piece < bytes; r++)
+        for (uint32_t at = i * piece; at < (i + 1) * piece; at += KERN_LINE)
+            __builtin_prefetch(next + r * job->tile_bytes + at, 0, 2);
+}
+
+/* All rows of a part against its chunks; the last steps go on from the sums to y. */
+static void dot_panels(const struct dot_job *job, const struct dot_part *part, const struct dot_y *y, const uint8_t *chunks,
+                       float *sums) {
+    dot_tile_fn *const *tile = job->text->tile + (part->n_tiles - 1) * DOT_T;
+    uint32_t n_panels = (part->row_end - part->row + DOT_T - 1) / DOT_T, panel_bytes = job->n_steps * job->text->step_bytes;
+    bool is_last = part->from + part->n == job->n_steps;
+    for (uint32_t row = part->row, T; row < part->row_end; row += T) {
+        T = dot_panel_rows(part->row_end - row);
+        float *sum = sums + (row - part->row) * DOT_WIDTH;
+        dot_prefetch_weights(job, part, (row - part->row) / DOT_T, n_panels);
+        for (uint32_t r = row + T; is_last && r < dot_min(row + T + DOT_T, part->row_end); r++)
+            __builtin_prefetch(y->p + r * y->stride, 1), __builtin_prefetch(y->p + r * y->stride + 16, 1);
+        if (part->from == 0)
+            memset(sum, 0, T * DOT_WIDTH * sizeof *sum);
+        const uint8_t *x = job->a->data + row * (uint64_t)panel_bytes + part->from * T * job->text->step_bytes;
+        tile[T - 1](chunks, x, sum, part->n);
+        if (is_last)
+            dot_y_put(y, row, T, sum);
     }
 }
 
-/* Activations are the traffic: those of DOT_ROWS rows and a chunk stay in L2 while all tiles pass. */
-static void dot_many_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to) {
-    uint32_t most = job->text->chunk_steps;
+/* Rows meet a chunk: the part of DOT_R tiles that fits in L1, unpacked once for all of them. Activations of DOT_ROWS rows are
+ * to stay in L2, and so do their sums. */
+static void dot_many_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to, uint32_t most) {
+    _Alignas(KERN_ALIGN) uint8_t chunks[DOT_R * CHUNK_BYTES];
+    _Alignas(KERN_ALIGN) float sums[DOT_ROWS * DOT_WIDTH];
+    uint32_t n_chunks = (job->n_steps + most - 1) / most, n = (job->n_steps + n_chunks - 1) / n_chunks;
     struct dot_part part;
-    for (part.row = 0; part.row < job->a->rows; part.row += DOT_ROWS) {
+    for (part.row = 0; part.row < job->a->rows; part.row = part.row_end) {
         part.row_end = dot_min(job->a->rows, part.row + DOT_ROWS);
-        for (part.from = 0; part.from < job->n_steps; part.from += most) {
-            part.n = dot_min(job->n_steps - part.from, most);
-            for (part.tile = from; part.tile < to; part.tile += part.n_tiles) {
-                part.n_tiles = dot_min(to - part.tile, DOT_R);
-                struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
-                dot_part_run(job, &part, &out, job->tile_bytes * part.n_tiles);
+        for (part.tile = from; part.tile < to; part.tile += part.n_tiles) {
+            part.n_tiles = dot_min(to - part.tile, DOT_R);
+            struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
+            for (part.from = 0; part.from < job->n_steps; part.from += part.n) {
+                part.n = dot_min(job->n_steps - part.from, n);
+                for (uint32_t i = 0; i < part.n_tiles; i++)
+                    job->text->unpack(job->w->data + (part.tile + i) * job->tile_bytes, part.from, part.n,
+                                      chunks + i * CHUNK_BYTES);
+                dot_panels(job, &part, &out, chunks, sums);
             }
         }
     }
@@ -164,8 +149,6 @@ static void dot_range(const struct dot_text *text, const struct kern_packed *w, 
     job.step_weights = (uint32_t)(job.tile_bytes / job.n_steps);
     if (a->rows <= DOT_STREAM && text->stream)
         dot_few_rows(&job, y, y_stride, from, to);
-    else if (a->rows <= DOT_ROWS_SOME)
-        dot_some_rows(&job, y, y_stride, from, to);
     else
-        dot_many_rows(&job, y, y_stride, from, to);
+        dot_many_rows(&job, y, y_stride, from, to, a->rows <= DOT_ROWS_SOME ? text->chunk_steps_some : text->chunk_steps);
 }

@@ -3,12 +3,11 @@
  *
  *     test_dot            compares, prints "N passed, N failed, N skipped"
  *     test_dot --golden   prints the lines of golden_dot.h
- *     test_dot --bench [FORMAT]   rates of each tier by CPU time: GEMM of 512 rows, 8 rows, 1 row */
+ *     test_dot --bench    speed, see dot_bench.h */
 #include <fcntl.h>
 #include <math.h>
-#include <time.h>
 
-#include "dot_cases.h"
+#include "dot_bench.h"
 #include "golden_dot.h"
 
 static unsigned passed, failed, skipped;
@@ -170,55 +169,20 @@ static void test_refusals(void) {
     check(kern_packed_bytes(DTYPE_Q4_0, 1, 33) == 0 && kern_packed_bytes(DTYPE_I32, 1, 32) == 0, "sizes", "kern_packed_bytes");
 }
 
-/* ---- bench ------------------------------------------------------------------------------------------------------------------- */
-
-static double cpu_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void bench_shape(const struct format_case *f, const struct dot_fns *fns, uint32_t rows, uint32_t n, uint32_t k) {
-    struct dot_case c = case_make(f, n, k, rows, 0, 0, 1);
-    enum kern_acts_kind kind = kern_acts_kind(f->dtype);
-    struct kern_acts a = {kind, rows, k, need(kern_acts_bytes(kind, rows, k))};
-    uint8_t *faults = need(rows);
-    float *y = need((size_t)rows * n * sizeof *y);
-    double best = 1e9, start = cpu_seconds(), fill = 1e9;
-    do {
-        double t = cpu_seconds();
-        fns->acts_fill(&a, c.x, k, 0, rows, faults);
-        double filled = cpu_seconds();
-        fns->matmul(&c.w, &a, y, n, 0, kern_tiles(n));
-        double end = cpu_seconds();
-        fill = fmin(fill, filled - t);
-        best = fmin(best, end - filled);
-    } while (cpu_seconds() - start < 0.3);
-    printf("%-7s %-7s %4u rows %6u x %5u: %7.1f Gop/s %6.2f GB/s, acts %5.2f GB/s\n", fns->name, dtype_info(f->dtype)->name, rows,
-           n, k, 2e-9 * rows * n * k / best, 1e-9 * (double)kern_packed_bytes(f->dtype, n, k) / best, 4e-9 * rows * k / fill);
-    free(a.data);
-    free(faults);
-    free(y);
-    case_free(&c);
-}
-
-static int bench(const char *only) {
-    for (const struct format_case *f = format_cases; f < format_cases + N_ITEMS(format_cases); f++)
-        for (unsigned i = 1; kern_isa(i); i++) {
-            struct dot_fns fns = fns_of(kern_isa(i));
-            if (only && strcmp(only, dtype_info(f->dtype)->name) != 0)
-                continue;
-            bench_shape(f, &fns, 512, 1024, 2048);
-            bench_shape(f, &fns, 8, 16384, 2048);
-            bench_shape(f, &fns, 1, 49152, 2048);
-        }
-    return 0;
+static int bench_args(int n, char **args) {
+    const char *isa = NULL, *beside = NULL;
+    for (; n >= 2 && args[0][0] == '-'; n -= 2, args += 2)
+        if (strcmp(args[0], "--isa") == 0)
+            isa = args[1];
+        else if (strcmp(args[0], "--beside") == 0)
+            beside = args[1];
+    return bench_dot(isa, beside, args, n);
 }
 
 int main(int argc, char **argv) {
     struct dot_fns def = fns_of("c");
     if (argc > 1 && strcmp(argv[1], "--bench") == 0)
-        return bench(argc > 2 ? argv[2] : NULL);
+        return bench_args(argc - 2, argv + 2);
     if (argc > 1 && strcmp(argv[1], "--golden") == 0) {
         for (const struct format_case *f = format_cases; f < format_cases + N_ITEMS(format_cases); f++)
             printf("    {\"%s\", 0x%016llx},\n", dtype_info(f->dtype)->name, (unsigned long long)golden_hash(f, &def));

@@ -1,53 +1,120 @@
 #!/usr/bin/env python3
-"""moat beside llama.cpp on one model: rounds alternate between the two, so that what else the machine does strikes both. Prints
-tokens per second (best round) and the ratio moat / llama.cpp of wall and of CPU time (medians over the rounds)."""
+"""moat beside its peers. Rounds alternate between all of them, so that what else the machine does strikes all alike; rounds in which
+others took much of the CPU are dropped where enough quiet ones remain. Prints tokens per second (best round) and the ratios
+moat / peer of wall and of CPU time (medians over the rounds). Of several modes of one peer (same NAME) the fastest counts."""
 import argparse
 import json
 import os
+import shlex
 import statistics
-import subprocess
+import sys
 
-TESTS = [("pp", 512, 1), ("tg", 64, 1), ("tg", 32, 16)]
+import judged
+import peers
+
+QUIET = 3  # rounds at least, before noisy ones are dropped
 
 
-def moat_round(moat, model, threads, kind, n, seqs):
-    what = ["-p", str(n), "-n", "0"] if kind == "pp" else ["-p", "0", "-n", str(n), "--seqs", str(seqs)]
-    out = subprocess.run([moat, "bench", model, *what, "-t", str(threads), "-r", "1", "-o", "jsonl"], check=True, text=True,
-                         stdout=subprocess.PIPE).stdout
-    r = json.loads(out)
-    return r["samples_ns"][0], r["samples_cpu_ns"][0]
+def options():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--moat", required=True)
+    ap.add_argument("--python", action="append", default=[], metavar="[NAME=]PATH", help="a Python that has llama-cpp-python")
+    ap.add_argument("--llama-bench", action="append", default=[], metavar='NAME="PATH OPTIONS"', help="may be repeated: modes of one peer have one NAME")
+    ap.add_argument("--llama-batched-bench", action="append", default=[], metavar='NAME="PATH OPTIONS"')
+    ap.add_argument("--model", action="append", required=True, metavar="[LABEL=]PATH")
+    ap.add_argument("--tests", default="pp512,tg64,tg32x16", help="pp: prefill, tg: decoding, xN: of N sequences (default %(default)s)")
+    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--rounds", type=int, default=5)
+    ap.add_argument("--noise", type=float, default=0.1, help="share of the CPU that others may take in a round (default %(default)s)")
+    ap.add_argument("--judge", action="store_true", help="print the least ratios beside, and leave out what is not judged")
+    ap.add_argument("--log", metavar="FILE", help="append every round as a line of JSON")
+    return ap.parse_args()
+
+
+def named(text, default):
+    name, eq, rest = text.partition("=")
+    return (name, rest) if eq else (default or os.path.basename(text).removesuffix(".gguf"), text)
+
+
+def open_peers(a):
+    found = [peers.LlamaPython(*named(x, "llama.cpp")) for x in a.python]
+    for kind, given in ((peers.LlamaBench, a.llama_bench), (peers.LlamaBatchedBench, a.llama_batched_bench)):
+        for text in given:
+            name, command = named(text, "llama-bench")
+            found.append(kind(name, shlex.split(command)))
+    return found
+
+
+def log_round(a, label, test, name, sample):
+    if a.log:
+        with open(a.log, "a") as f:
+            f.write(json.dumps({"model": label, "test": str(test), "threads": a.threads, "who": name, **sample.__dict__}) + "\n")
+
+
+def fastest_modes(found, path, test, threads):
+    """Of the peers that run this test, the fastest of each name; this is their warming round too."""
+    best = {}
+    for peer in found:
+        sample = peer.round(path, test, threads)
+        if sample and (peer.name not in best or sample.ns < best[peer.name][1]):
+            best[peer.name] = (peer, sample.ns)
+    return [peer for peer, _ in best.values()]
+
+
+def measure(a, moat, rivals, label, path, test):
+    """{name: [Sample]}, the rounds aligned."""
+    who = [moat, *rivals]
+    rounds = {p.name: [] for p in who}
+    for _ in range(a.rounds):
+        for p in who:
+            sample = p.round(path, test, a.threads)
+            log_round(a, label, test, p.name, sample)
+            rounds[p.name].append(sample)
+    return rounds
+
+
+def quiet_pairs(ours, theirs, noise):
+    """Pairs of rounds without the noisy ones; of all noisy, the quieter ones."""
+    pairs = sorted(zip(ours, theirs), key=lambda p: max(p[0].foreign, p[1].foreign))
+    quiet = [p for p in pairs if max(p[0].foreign, p[1].foreign) <= noise]
+    return quiet if len(quiet) >= QUIET else pairs[:QUIET]
+
+
+def ratio_of(pairs):
+    wall = statistics.median(t.ns / o.ns for o, t in pairs)
+    known = [t.cpu_ns / o.cpu_ns for o, t in pairs if t.cpu_ns and o.cpu_ns]
+    return wall, statistics.median(known) if known else None
+
+
+def report(a, moat, label, test, rounds):
+    ours = rounds[moat.name]
+    for name in [n for n in rounds if n != moat.name]:
+        pairs = quiet_pairs(ours, rounds[name], a.noise)
+        wall, cpu = ratio_of(pairs)
+        mine, other = (test.tokens * 1e9 / min(p[i].ns for p in pairs) for i in (0, 1))
+        foreign = statistics.median(max(o.foreign, t.foreign) for o, t in pairs)
+        least = judged.least(moat.isa, label, name, test) if a.judge else None
+        verdict = "" if least is None else f" | {least:5.2f} | {'yes' if wall >= least else 'no':>4}"
+        print(f"| {label:20} | {str(test):8} | {name:12} | {mine:8.1f} | {other:8.1f} | {wall:5.2f} | {cpu and f'{cpu:5.2f}' or '     '} "
+              f"| {100 * foreign:5.0f} %{verdict or ''} |", flush=True)
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__)
-    ap.add_argument("--moat", required=True)
-    ap.add_argument("--peer", required=True, help="a Python that has llama-cpp-python")
-    ap.add_argument("--model", required=True)
-    ap.add_argument("--threads", type=int, default=2)
-    ap.add_argument("--rounds", type=int, default=5)
-    a = ap.parse_args()
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer.py")
-    seqs_max = max(s for _, _, s in TESTS)
-    peer = subprocess.Popen([a.peer, script, a.model, str(a.threads), str(seqs_max), "1024"], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, text=True)
-
-    def peer_round(kind, n, seqs):
-        peer.stdin.write(f"{kind} {n} {seqs}\n")
-        peer.stdin.flush()
-        r = json.loads(peer.stdout.readline())
-        return r["ns"], r["cpu_ns"]
-
-    print(f"{'test':14} {'moat t/s':>10} {'llama.cpp':>10} {'wall ratio':>11} {'CPU ratio':>10}")
-    for kind, n, seqs in TESTS:
-        peer_round(kind, n, seqs)  # warm; moat bench has a warming round of its own
-        pairs = [(moat_round(a.moat, a.model, a.threads, kind, n, seqs), peer_round(kind, n, seqs)) for _ in range(a.rounds)]
-        wall = statistics.median(p[0] / m[0] for m, p in pairs)
-        cpu = statistics.median(p[1] / m[1] for m, p in pairs)
-        rates = [n * seqs * 1e9 / min(side[0] for side in one) for one in zip(*pairs)]
-        name = f"{kind}{n}" + (f" x {seqs}" if seqs > 1 else "")
-        print(f"{name:14} {rates[0]:10.1f} {rates[1]:10.1f} {wall:11.2f} {cpu:10.2f}", flush=True)
-    peer.stdin.close()
-    peer.wait()
+    a = options()
+    moat, found = peers.Moat(a.moat), open_peers(a)
+    if not found:
+        sys.exit("compare: no peer given: --python, --llama-bench or --llama-batched-bench")
+    head = "| model | test | peer | moat t/s | peer t/s | wall ratio | CPU ratio | foreign CPU |" + (" least | kept |" if a.judge else "")
+    print(f"{a.threads} threads, {a.rounds} rounds\n\n{head}\n|{' --- |' * (head.count('|') - 1)}")
+    for model in a.model:
+        label, path = named(model, None)
+        for test in map(peers.Test.parse, a.tests.split(",")):
+            if a.judge and not judged.has(label, test):
+                continue
+            moat.round(path, test, a.threads)
+            report(a, moat, label, test, measure(a, moat, fastest_modes(found, path, test, a.threads), label, path, test))
+        for peer in found:
+            peer.close()
 
 
 main()

@@ -45,8 +45,12 @@ struct cmd_opts {
     const char *host, *name, *unknown_fields;
     uint64_t port, parallel, queue, kv_memory;
     struct opt_list api_key;
-    const char *bench_threads; /* "1,2" */
-    uint64_t p, depth, seqs, r;
+    const char *bench_threads, *bench_prompts, *bench_gens, *bench_depths, *bench_seqs; /* "1,2" */
+    const char *bench_pg, *bench_mixed;                                                 /* "512,64" */
+    struct opt_list bench_models;
+    bool bench_start;
+    double bench_noise; /* percent */
+    uint64_t r;
     const char *pooling, *completion;
     bool man;
 };

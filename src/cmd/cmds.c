@@ -19,17 +19,34 @@ static const struct opt opts_show[] = {
 };
 
 static const struct opt opts_bench[] = {
-    {"prompt", 'p', OPT_COUNT, "N", "tokens of prefill (default 512; 0 leaves it out)", offsetof(struct cmd_opts, p), 0, 1048576},
-    {"gen", 'n', OPT_COUNT, "N", "tokens decoded (default 64; 0 leaves it out)", offsetof(struct cmd_opts, n), 0, 1048576},
-    {"depth", 0, OPT_COUNT, "N", "tokens in the cache before decoding (default 0)", offsetof(struct cmd_opts, depth), 0, 1048576},
-    {"seqs", 0, OPT_COUNT, "N", "sequences decoded at once (default 1)", offsetof(struct cmd_opts, seqs), 1, 4096},
+    {"model", 'm', OPT_LIST, "MODEL", "a model, as llama-bench takes it; may be repeated",
+     offsetof(struct cmd_opts, bench_models), 0, 0},
+    {"n-prompt", 'p', OPT_TEXT, "N,N", "tokens of prefill (default 512; 0 leaves it out)",
+     offsetof(struct cmd_opts, bench_prompts), 0, 0},
+    {"n-gen", 'n', OPT_TEXT, "N,N", "tokens decoded (default 64; 0 leaves it out)", offsetof(struct cmd_opts, bench_gens), 0, 0},
+    {"depth", 'd', OPT_TEXT, "N,N", "tokens in the cache before decoding (default 0)", offsetof(struct cmd_opts, bench_depths), 0,
+     0},
+    {"seqs", 0, OPT_TEXT, "N,N", "sequences decoded at once (default 1)", offsetof(struct cmd_opts, bench_seqs), 0, 0},
+    {"pg", 0, OPT_TEXT, "P,N", "also: a prompt of P tokens, then N decoded", offsetof(struct cmd_opts, bench_pg), 0, 0},
+    {"mixed", 0, OPT_TEXT, "P,N", "also: N steps of all sequences, a prompt of P tokens spread among them",
+     offsetof(struct cmd_opts, bench_mixed), 0, 0},
+    {"start", 0, OPT_FLAG, NULL, "also: a process from its start to the first token, and its peak memory",
+     offsetof(struct cmd_opts, bench_start), 0, 0},
     {"threads", 't', OPT_TEXT, "N,N", "thread counts to measure (default: all)", offsetof(struct cmd_opts, bench_threads), 0, 0},
     {"repetitions", 'r', OPT_COUNT, "N", "times each test is run (default 3)", offsetof(struct cmd_opts, r), 1, 1000},
-    {"out", 'o', OPT_TEXT, "md|csv|json|jsonl", "form of the records (default md)", offsetof(struct cmd_opts, out), 0, 0},
-    {"ceilings", 0, OPT_FLAG, NULL, "measure the machine: int8 and float32 rates, read bandwidth",
+    {"noise", 0, OPT_REAL, "PERCENT", "CPU time that others may take before a round is repeated, up to three times (default 10)",
+     offsetof(struct cmd_opts, bench_noise), 0, 100},
+    {"batch-size", 'b', OPT_COUNT, "N", "llama-bench's name of --chunk", offsetof(struct cmd_opts, chunk), 1, 65536},
+    {"output", 'o', OPT_TEXT, "md|csv|json|jsonl", "form of the records (default md)", offsetof(struct cmd_opts, out), 0, 0},
+    {"ceilings", 0, OPT_FLAG, NULL, "measure what the machine can do, and tell each test's share of it",
      offsetof(struct cmd_opts, ceilings), 0, 0},
     {.name = NULL},
 };
+
+static const char bench_text[] =
+    "Each test runs once to warm up and then -r times; rounds in which other processes took more than --noise percent of the CPU time\n"
+    "are run again, and the quietest count. The share of the ceiling is the time that the same products, attention and reads would take\n"
+    "at the rates of --ceilings, over the time they took. JSON records have llama-bench's keys.";
 
 static const struct opt opts_logits[] = {
     {"out", 'o', OPT_TEXT, "DIR", "also write the logits as DIR/0.npy, 1.npy, ... (float32 [rows][vocab])",
@@ -108,7 +125,8 @@ const struct cmd cmds[] = {
     {"rm", "NAME...", "Take models out of the store", NULL, plain_opts, 1, 1000, cmd_rm, false},
     {"show", "MODEL", "Show what a model file holds: metadata, tensors, template", NULL, show_opts, 1, 1, cmd_show, false},
     {"check", "FILE", "Read a model file as strictly as loading does", NULL, plain_opts, 1, 1, cmd_check, false},
-    {"bench", "MODEL...", "Measure prefill and decoding", NULL, bench_opts, 0, 64, cmd_bench, false},
+    {"bench", "MODEL...", "Measure prefill, decoding, batched and mixed work, and start-up", bench_text, bench_opts, 0, 64,
+     cmd_bench, false},
     {"perplexity", "MODEL FILE", "How well a model predicts a text",
      "Cuts the text into windows of --ctx tokens (default 512) and scores the later half of each.", perplexity_opts, 2, 2,
      cmd_perplexity, false},

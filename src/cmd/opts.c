@@ -76,8 +76,11 @@ void opts_defaults(struct cmd_opts *o) {
         .queue = 256,
         .unknown_fields = "refuse",
         .kv = "f16",
-        .p = 512,
-        .seqs = 1,
+        .bench_prompts = "512",
+        .bench_gens = "64",
+        .bench_depths = "0",
+        .bench_seqs = "1",
+        .bench_noise = 10,
         .r = 3,
         .pooling = "mean",
     };

@@ -1,0 +1,74 @@
+"""moat bench on a tiny model: which records come, in which order and form, and that wrong options are named."""
+import csv
+import io
+import json
+import os
+import subprocess
+
+MOAT = os.environ.get("MOAT", "build/moat")
+MODEL = "tests/golden/models/" + sorted(os.listdir("tests/golden/models"))[0]
+QUIET = ["--noise", "100", "-t", "1"]
+passed = failed = 0
+
+
+def check(name, ok, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(ok), failed + (not ok)
+    if not ok:
+        print(f"FAIL {name}: {detail}")
+
+
+def run(*args):
+    return subprocess.run([MOAT, "bench", *QUIET, *args], capture_output=True, text=True, timeout=120)
+
+
+def keys(r):
+    return r["n_prompt"], r["n_gen"], r["n_depth"], r["n_seqs"]
+
+
+def records():
+    args = ["-p", "16,8", "-n", "4,2", "--depth", "3", "--seqs", "1,2", "--pg", "6,2", "--mixed", "6,4", "-r", "2"]
+    want = [(16, 0, 0, 1), (8, 0, 0, 1), (0, 4, 3, 1), (0, 4, 3, 2), (0, 2, 3, 1), (0, 2, 3, 2), (6, 2, 0, 1), (6, 4, 0, 1), (6, 4, 0, 2)]
+    out = run(MODEL, *args, "-o", "json")
+    got = json.loads(out.stdout)
+    check("records in order", [keys(r) for r in got] == want, out)
+    for r in got:
+        tokens = r["n_prompt"] + r["n_gen"] * r["n_seqs"]
+        ok = len(r["samples_ts"]) == len(r["samples_ns"]) == 2 and r["model_filename"] == MODEL
+        check(f"rates of {r['test']}", ok and all(abs(t * n / 1e9 - tokens) < 0.01 * tokens for t, n in zip(r["samples_ts"], r["samples_ns"])), r)
+    lines = run("-m", MODEL, *args, "-o", "jsonl").stdout.splitlines()
+    check("a line each, model by -m", [keys(json.loads(x)) for x in lines] == want, lines)
+    rows = list(csv.DictReader(io.StringIO(run(MODEL, *args, "-o", "csv").stdout)))
+    check("csv", [tuple(int(r[k]) for k in ("n_prompt", "n_gen", "n_depth", "n_seqs")) for r in rows] == want, rows)
+    table = run(MODEL, *args).stdout.splitlines()
+    check("md", len(table) == 2 + len(want) and all(r.count("|") == table[0].count("|") for r in table), table)
+    check("-p 0 and -n 0 leave records out", len(json.loads(run(MODEL, "-p", "0", "-n", "2", "-o", "json").stdout)) == 1)
+    check("two thread counts", [json.loads(x)["n_threads"] for x in run(MODEL, "-p", "4", "-n", "0", "-t", "1,2", "-o", "jsonl").stdout.splitlines()] == [1, 2])
+
+
+def start():
+    r = json.loads(run(MODEL, "-p", "0", "-n", "0", "--start", "-r", "2", "-o", "jsonl").stdout)
+    check("start", len(r["samples_ns"]) == 2 and r["rss_bytes_peak"] > 1 << 20 and r["n_prompt"] == 20, r)
+
+
+def ceilings():
+    r = json.loads(run("--ceilings").stdout)
+    check("ceilings", r["n_threads"] == 1 and r["read_bytes"] > 0, r)
+    out = run(MODEL, "-p", "8", "-n", "0", "--ceilings", "-o", "jsonl")
+    share = json.loads(out.stdout)["ceiling_share"]
+    check("share of the ceiling", r["int8_ops"] == 0 or 0 < share < 1.5, out)
+
+
+def errors():
+    for args, words in [((MODEL, "-p", "x"), "n-prompt"), ((MODEL, "--seqs", "0"), "seqs"), ((MODEL, "--pg", "5"), "pg"), ((MODEL, "-d", "1,"), "depth"),
+                        ((MODEL, "-n", "1,,2"), "n-gen"), ((), "MODEL"), ((MODEL, "--seqs", "9", "--chunk", "8"), "chunk")]:
+        r = run(*args)
+        check(f"refused {args[1:]}", r.returncode == 2 and words in r.stderr and r.stdout == "", r)
+
+
+records()
+start()
+ceilings()
+errors()
+print(f"{passed} passed, {failed} failed")
+raise SystemExit(failed > 0)

@@ -41,12 +41,16 @@ struct bench_sample {
     uint64_t ns, cpu_ns;
     double foreign; /* share of the machine's CPU time that others took meanwhile */
 };
+/* What a round takes at the ceilings. Products and attention add up; reading of weights and cache goes on meanwhile. 0: not known. */
+struct bench_ideal {
+    double products_ns, attention_ns, read_ns;
+};
 enum { BENCH_REPETITIONS_MAX = 1000, BENCH_TRIES = 3 /* rounds for each that is wanted, where others disturb */ };
 struct bench_record {
     struct bench_test test;
     uint32_t n_samples, n_taken; /* kept, and all that were measured */
     struct bench_sample samples[BENCH_TRIES * BENCH_REPETITIONS_MAX];
-    double ideal_ns;         /* of a round at the machine's ceilings; 0: not known */
+    struct bench_ideal ideal;
     uint64_t rss_bytes_peak; /* BENCH_START: of the process */
 };
 /* Keeps the n_wanted samples of the least foreign time. */
@@ -58,9 +62,8 @@ int bench_run(const struct compute *c, struct bench_record *r, uint32_t n_wanted
 /* The same for BENCH_START: `moat generate` as a process of its own with the compute options of o. */
 int bench_start(const struct cmd_opts *o, const char *model, unsigned threads, struct bench_record *r, uint32_t n_wanted,
                 double noise, struct err *e) MUST_USE;
-/* How long a round takes at the ceilings: the products at the int8 rate and attention at the float rate, or the reading of
- * weights and cache, whichever is longer. 0 for BENCH_START and for mixtures of experts. */
-double bench_ideal_ns(const struct compute *c, const struct bench_test *t, const struct ceilings *at);
+/* All 0 for BENCH_START and for mixtures of experts. */
+struct bench_ideal bench_ideal_of(const struct compute *c, const struct bench_test *t, const struct ceilings *at);
 /* Bytes of the matrices that a step reads. */
 uint64_t bench_weight_bytes(const struct compute *c);
 

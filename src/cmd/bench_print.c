@@ -39,7 +39,9 @@ static struct spread spread_of(const struct bench_record *r, double (*at)(const 
 /* By wall time; where others ran too, by CPU time as if it were spread over all threads. */
 static double ceiling_share(const struct bench_context *x, const struct bench_record *r) {
     bool quiet = spread_of(r, foreign_at).mean <= x->noise;
-    return r->ideal_ns / (quiet ? spread_of(r, ns_at).mean : spread_of(r, cpu_ns_at).mean / x->threads);
+    double compute = r->ideal.products_ns + r->ideal.attention_ns,
+           ideal = compute > r->ideal.read_ns ? compute : r->ideal.read_ns;
+    return ideal / (quiet ? spread_of(r, ns_at).mean : spread_of(r, cpu_ns_at).mean / x->threads);
 }
 
 /* "pp512", "tg64 @ d100", "tg32 x 16", "pp512+tg64", "pp512 among tg64 x 4", "start 20" */
@@ -134,7 +136,10 @@ static void put_record(struct fields *f, const struct bench_context *x, const st
     field_number(f, "stddev_ts", ts.deviation, 3);
     field_number(f, "foreign_cpu", spread_of(r, foreign_at).mean, 3);
     field_number(f, "n_dropped", r->n_taken - r->n_samples, 0);
-    field_number(f, "ceiling_share", r->ideal_ns > 0 ? ceiling_share(x, r) : 0, 3);
+    field_number(f, "ceiling_share", ceiling_share(x, r), 3);
+    field_number(f, "ceiling_products_ns", r->ideal.products_ns, 0);
+    field_number(f, "ceiling_attention_ns", r->ideal.attention_ns, 0);
+    field_number(f, "ceiling_read_ns", r->ideal.read_ns, 0);
     field_number(f, "rss_bytes_peak", (double)r->rss_bytes_peak, 0);
     field_samples(f, "samples_ns", r, 0, ns_at);
     field_samples(f, "samples_cpu_ns", r, 0, cpu_ns_at);
@@ -149,7 +154,7 @@ static void table_row(struct buf *out, const struct bench_context *x, const stru
     struct spread s = spread_of(r, start ? ns_at : rate);
     char name[96], share[16] = "";
     test_name(&r->test, name);
-    if (r->ideal_ns > 0)
+    if (r->ideal.read_ns > 0)
         snprintf(share, sizeof share, "%.0f %%", 100 * ceiling_share(x, r));
     buf_fmt(out, "| %s | %.2f MiB | %.2f M | %s | %u | %s | ", x->c->file.name, (double)info->weight_bytes / 1048576,
             (double)info->n_params / 1e6, x->c->kern->name, x->threads, name);

@@ -207,15 +207,15 @@ static double sum_to(double n) { /* 1 + 2 + ... + n */
     return n * (n + 1) / 2;
 }
 
-double bench_ideal_ns(const struct compute *c, const struct bench_test *t, const struct ceilings *at) {
+struct bench_ideal bench_ideal_of(const struct compute *c, const struct bench_test *t, const struct ceilings *at) {
     struct work w = work_of(c);
     if (t->kind == BENCH_START || !w.known || at->int8_ops <= 0 || at->f32_flops <= 0 || at->read_bytes <= 0)
-        return 0;
+        return (struct bench_ideal){0, 0, 0};
     double from = t->kind == BENCH_PROMPT_GEN ? t->n_prompt : t->n_depth, seqs = t->n_seqs;
     double steps = t->n_gen + (t->kind == BENCH_MIXED ? 0 : (t->n_prompt + c->chunk - 1) / c->chunk);
     double seen_prompt = sum_to(t->n_prompt), seen_gen = seqs * (sum_to(from + t->n_gen) - sum_to(from));
     double ops = bench_tokens(t) * w.row_ops + (t->n_gen * seqs + (t->n_prompt > 0)) * w.logits_ops;
-    double compute = ops / at->int8_ops + (seen_prompt + seen_gen) * w.attn_flops / at->f32_flops;
-    double read = (steps * w.weight_bytes + seen_gen * w.kv_bytes) / at->read_bytes;
-    return 1e9 * (compute > read ? compute : read);
+    return (struct bench_ideal){.products_ns = 1e9 * ops / at->int8_ops,
+                                .attention_ns = 1e9 * (seen_prompt + seen_gen) * w.attn_flops / at->f32_flops,
+                                .read_ns = 1e9 * (steps * w.weight_bytes + seen_gen * w.kv_bytes) / at->read_bytes};
 }

@@ -125,7 +125,7 @@ static int run_test(void *ctx, const struct bench_test *t, struct err *e) {
     b->record->test = *t;
     if (bench_run(&b->c, b->record, (uint32_t)b->a->opts.r, b->x.noise, e) < 0)
         return e->code;
-    b->record->ideal_ns = bench_ideal_ns(&b->c, t, &b->ceilings);
+    b->record->ideal = bench_ideal_of(&b->c, t, &b->ceilings);
     bench_print(&b->x, b->record, b->n_printed++ == 0);
     return 0;
 }

@@ -21,17 +21,27 @@ struct loop {
  * loop walks through, they would lie in memory. */
 enum { CHAINS = 12 };
 #define STEP(next, i)                                                                                                            \
-    y[i] = next(y[i], c);                                                                                                        \
-    __asm__ volatile("" : "+v"(y[i]));
+    do {                                                                                                                         \
+        y[i] = next(y[i], c);                                                                                                    \
+        __asm__ volatile("" : "+v"(y[i]));                                                                                       \
+    } while (0)
 #define LOOP(name, isa, vector, zero, constant, next, first)                                                                     \
     __attribute__((target(isa))) static float name(uint64_t n) {                                                                 \
         const vector c = constant;                                                                                               \
         vector y[CHAINS] = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};                             \
         while (n--) {                                                                                                            \
-            STEP(next, 0)                                                                                                        \
-            STEP(next, 1)                                                                                                        \
-            STEP(next, 2) STEP(next, 3) STEP(next, 4) STEP(next, 5) STEP(next, 6) STEP(next, 7) STEP(next, 8) STEP(next, 9)      \
-                STEP(next, 10) STEP(next, 11)                                                                                    \
+            STEP(next, 0);                                                                                                       \
+            STEP(next, 1);                                                                                                       \
+            STEP(next, 2);                                                                                                       \
+            STEP(next, 3);                                                                                                       \
+            STEP(next, 4);                                                                                                       \
+            STEP(next, 5);                                                                                                       \
+            STEP(next, 6);                                                                                                       \
+            STEP(next, 7);                                                                                                       \
+            STEP(next, 8);                                                                                                       \
+            STEP(next, 9);                                                                                                       \
+            STEP(next, 10);                                                                                                      \
+            STEP(next, 11);                                                                                                      \
         }                                                                                                                        \
         return first(y[0]);                                                                                                      \
     }

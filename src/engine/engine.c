@@ -277,6 +277,12 @@ void engine_start(struct engine *en, uint64_t id) {
     }
 }
 
+void engine_pause(struct engine *en, uint64_t id, bool paused) {
+    struct request *r = find(en, id);
+    if (r)
+        r->paused = paused;
+}
+
 void engine_cancel(struct engine *en, uint64_t id) {
     struct request *r = find(en, id);
     if (r)
@@ -369,5 +375,5 @@ bool engine_step(struct engine *en, engine_sink sink, void *ctx) {
     if (en->plan.n_rows)
         step_run(en);
     free_finished(en);
-    return en->n_running > 0 || en->queue;
+    return schedule_has_work(en);
 }

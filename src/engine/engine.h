@@ -43,6 +43,8 @@ typedef void (*engine_sink)(void *ctx, const struct gen_event *ev); /* the event
  * next one. Only kinds up to GEN_TOKENS then wait for engine_start; the others go on to done by themselves. */
 int engine_submit(struct engine *en, const struct gen_req *req, struct err *e) MUST_USE;
 void engine_start(struct engine *en, uint64_t id);
+/* While paused (nobody takes what it says) a request has no rows, and gives its place to one that waits for it. */
+void engine_pause(struct engine *en, uint64_t id, bool paused);
 void engine_cancel(struct engine *en, uint64_t id); /* its work stops before the next step; done{cancelled} follows */
 /* One step: takes what text workers finished, schedules, computes one batch, samples, emits. Returns whether there is work
  * left to do at once (false: wait for engine_fd or a message). Never longer than 0.2 s of compute. */

@@ -96,6 +96,7 @@ void schedule_queue(struct engine *en, struct choice *c);  /* by age */
 void schedule_admit(struct engine *en);                    /* from the queue to running, while there is room */
 void schedule_remove(struct engine *en, struct choice *c); /* from queue or running; its slot is the caller's matter */
 void schedule_rows(struct engine *en);                     /* fills the plan */
+bool schedule_has_work(const struct engine *en);           /* somebody waits or runs who is not paused */
 void schedule_init(struct engine *en);
 void schedule_measured(struct engine *en, uint64_t ns); /* the plan took so long */
 

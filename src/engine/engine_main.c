@@ -171,6 +171,8 @@ static int take_msg(struct process *p, int fd) {
     switch (p->msg.type) {
     case WIRE_REQUEST: return submit(p, fd);
     case WIRE_START: engine_start(p->en, p->msg.id); return 0;
+    case WIRE_PAUSE: engine_pause(p->en, p->msg.id, true); return 0;
+    case WIRE_RESUME: engine_pause(p->en, p->msg.id, false); return 0;
     case WIRE_CANCEL: engine_cancel(p->en, p->msg.id); return 0;
     case WIRE_SHUTDOWN: p->stop = true; return 0;
     case WIRE_OPEN:

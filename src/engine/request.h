@@ -52,6 +52,7 @@ struct request {
     struct arena arena;
     enum request_state state;
     atomic_bool cancelled;
+    bool paused;
     struct request *next;
     unsigned worker; /* the text worker that has it */
 

@@ -38,6 +38,16 @@ static void preempt(struct engine *en, struct choice *c) {
     schedule_queue(en, c);
 }
 
+/* Sends the youngest paused sequence back to the queue; false when there is none. */
+static bool preempt_paused(struct engine *en) {
+    for (unsigned i = en->n_running; i-- > 0;)
+        if (en->running[i]->request->paused) {
+            preempt(en, en->running[i]);
+            return true;
+        }
+    return false;
+}
+
 /* Pages for n positions of c; makes room by evicting, then by preempting the youngest. False when that was c itself. */
 static bool make_room(struct engine *en, struct choice *c, uint32_t n) {
     while (!kv_reserve(en->kv, c->seq, n)) {
@@ -86,13 +96,13 @@ static void note_scheduled(struct choice *c, uint32_t n_cached, uint64_t now) {
     r->usage.cached_tokens = n_cached;
 }
 
-enum admission { ADMITTED, NO_ROOM, PREFIX_IS_COMING };
+enum admission { ADMITTED, NO_ROOM, NOT_NOW };
 static enum admission admit(struct engine *en, struct choice *c) {
     uint32_t n_common = 0, from = SEQ_NONE;
     if (!scores_prompt(c)) {
         from = cache_find(en, c->history, &n_common);
         if (cache_is_coming(en, c->history, n_common))
-            return PREFIX_IS_COMING;
+            return NOT_NOW;
     }
     begin(en, c, from, n_common);
     if (!fits(en, c)) {
@@ -105,14 +115,23 @@ static enum admission admit(struct engine *en, struct choice *c) {
     return ADMITTED;
 }
 
-/* In order of age; only who waits for a prefix lets others pass. */
+/* As admit; paused sequences make room. */
+static enum admission admit_before_paused(struct engine *en, struct choice *c) {
+    enum admission got;
+    do
+        got = en->n_running < en->opts.parallel ? admit(en, c) : NO_ROOM;
+    while (got == NO_ROOM && preempt_paused(en));
+    return got;
+}
+
+/* In order of age; only who waits for a prefix or is paused lets others pass. */
 void schedule_admit(struct engine *en) {
-    for (struct choice *c = en->queue, *next; c && en->n_running < en->opts.parallel; c = next) {
+    for (struct choice *c = en->queue, *next; c; c = next) {
         next = c->next;
-        enum admission got = admit(en, c);
+        enum admission got = c->request->paused ? NOT_NOW : admit_before_paused(en, c);
         if (got == NO_ROOM)
             break;
-        if (got == PREFIX_IS_COMING)
+        if (got == NOT_NOW)
             continue;
         schedule_remove(en, c);
         unsigned at = en->n_running++;
@@ -149,8 +168,9 @@ static void add_rows(struct engine *en, struct choice *c, uint32_t n) {
     }
 }
 
+/* Tokens that are known and not computed. */
 static uint32_t pending(const struct engine *en, const struct choice *c) {
-    return c->history->n - kv_length(en->kv, c->seq);
+    return c->request->paused ? 0 : c->history->n - kv_length(en->kv, c->seq);
 }
 
 /* What a step can still hold. */
@@ -173,7 +193,7 @@ static uint32_t share_decode(struct engine *en, struct room *room) {
     for (unsigned i = 0; i < en->n_running; i++) {
         struct choice *c = en->running[(first + i) % en->n_running];
         double cost = row_cost(en, kv_length(en->kv, c->seq));
-        if (pending(en, c) > 1)
+        if (pending(en, c) != 1)
             continue;
         if (n_decode >= DECODE_MIN && room->work - cost < kept) {
             en->plan.full = true;
@@ -217,7 +237,7 @@ static void share_out(struct engine *en) {
     for (unsigned i = 0; i < en->n_running; i++) {
         struct choice *c = en->running[i];
         uint32_t n = pending(en, c);
-        if (n == 1)
+        if (n <= 1)
             continue;
         share_prompt(en, c, n - c->share, room.work, least > c->share ? least - c->share : 0, &room);
         least -= c->share < least ? c->share : least;
@@ -239,6 +259,16 @@ void schedule_rows(struct engine *en) {
             break; /* c was the youngest, and waits in the queue now */
         add_rows(en, c, c->share);
     }
+}
+
+bool schedule_has_work(const struct engine *en) {
+    for (unsigned i = 0; i < en->n_running; i++)
+        if (!en->running[i]->request->paused)
+            return true;
+    for (const struct choice *c = en->queue; c; c = c->next)
+        if (!c->request->paused)
+            return true;
+    return false;
 }
 
 /* Nobody knows the speed of the first step. Attention is 4 operations for each value of each layer a position, the weights are 2

@@ -18,7 +18,8 @@ enum {
     HTTP_FIELDS_MAX = 100,
     HTTP_HEAD_BYTES_MAX = 16 * 1024,
     HTTP_AHEAD_BYTES_MAX = 64 * 1024,
-    HTTP_UNSENT_BYTES_MAX = 16 << 20
+    HTTP_UNSENT_BYTES_MAX = 16 << 20,
+    HTTP_SOCKET_BYTES = 64 * 1024, /* of a connection that the kernel holds and has not sent: past it a slow reader shows */
 };
 
 /* ---- a request ------------------------------------------------------------------------------------------------ */
@@ -100,5 +101,9 @@ void http_res_end(struct http_res *res);
 /* Breaks a begun stream off so that the client sees that it is not complete. */
 void http_res_break(struct http_res *res);
 bool http_res_begun(const struct http_res *res);
+/* Bytes written that the kernel has not taken yet: a writer that can wait stops at some size and goes on when `sent` is called,
+ * which it is whenever the last of them is gone and the answer still under way. */
+size_t http_res_unsent(const struct http_res *res);
+void http_res_on_sent(struct http_res *res, void (*sent)(void *ctx), void *ctx);
 /* Called once if the client leaves (or reads nothing for too long) before the end; the answer is not valid any more. */
 void http_res_on_gone(struct http_res *res, void (*gone)(void *ctx), void *ctx);

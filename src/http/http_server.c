@@ -7,6 +7,7 @@
 #include "http.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,8 +20,8 @@ enum conn_state { CONN_READING, CONN_BUSY, CONN_LINGER, CONN_CLOSED };
 struct http_res {
     struct buf fields;
     bool begun, chunked, bodyless, keep_alive;
-    void (*gone)(void *ctx);
-    void *gone_ctx;
+    void (*gone)(void *ctx), (*sent)(void *ctx);
+    void *gone_ctx, *sent_ctx;
 };
 struct conn {
     uv_tcp_t tcp;
@@ -203,6 +204,8 @@ static void conn_flush(struct conn *c) {
         return;
     }
     buf_free(&c->out);
+    if (c->state == CONN_BUSY && c->res.sent)
+        c->res.sent(c->res.sent_ctx);
     if (c->close_when_sent && c->state == CONN_READING)
         conn_linger(c);
 }
@@ -283,6 +286,15 @@ void http_res_field(struct http_res *res, const char *name, struct str value) {
 void http_res_on_gone(struct http_res *res, void (*gone)(void *ctx), void *ctx) {
     res->gone = gone;
     res->gone_ctx = ctx;
+}
+
+void http_res_on_sent(struct http_res *res, void (*sent)(void *ctx), void *ctx) {
+    res->sent = sent;
+    res->sent_ctx = ctx;
+}
+
+size_t http_res_unsent(const struct http_res *res) {
+    return unsent(conn_of((struct http_res *)(uintptr_t)res));
 }
 
 bool http_res_begun(const struct http_res *res) {
@@ -530,6 +542,13 @@ static struct conn *conn_new(struct http_server *s) {
     return c;
 }
 
+/* Without it the kernel takes megabytes for a client that reads nothing. */
+static void limit_unsent(struct conn *c) {
+    int fd, bytes = HTTP_SOCKET_BYTES;
+    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
+        (void)!setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+}
+
 static void on_connection(uv_stream_t *listener, int status) {
     struct http_server *s = listener->data;
     struct conn *c = status < 0 ? NULL : conn_new(s);
@@ -540,6 +559,7 @@ static void on_connection(uv_stream_t *listener, int status) {
         return;
     }
     uv_tcp_nodelay(&c->tcp, 1);
+    limit_unsent(c);
     uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
     name_peer(c);
     conn_deadline(c, s->opts.idle_ms);

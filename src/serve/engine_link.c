@@ -1,7 +1,7 @@
 /* engine_link: the child process of one model, and the requests it has.
  *
  * A request is a slot; its id is  serial << 16 | slot + 1,  so an event finds it without a search and an old id finds nothing.
- * What is to be said about a slot (its request, start, cancel) is marked in it, and its id waits in `outbox` until the socket has
+ * What is to be said about a slot (its request, start, pause, cancel) is marked in it, and its id waits in `outbox` until the socket has
  * room: the loop is never blocked. An id whose slot is gone says nothing.
  * A child that ends takes its requests with it (each gets an error event) and is started again, later each time it fails. */
 #include "server.h"
@@ -23,6 +23,7 @@ struct slot {
     void (*event)(void *ctx, uint64_t id, const struct gen_event *ev); /* NULL: cancelled */
     void *ctx;
     bool sent, starts, cancels, waits; /* starts, cancels: still to be said; waits: is in the outbox */
+    bool paused, said_paused;          /* as it is to be; as the engine knows it */
 };
 struct link {
     struct link_opts opts;
@@ -103,6 +104,8 @@ static int send_slot(struct link *l, struct slot *s) {
         s->sent = true;
     if (r > 0 && s->starts && (r = send_record(l, WIRE_START, s->id)) > 0)
         s->starts = false;
+    if (r > 0 && s->paused != s->said_paused && (r = send_record(l, s->paused ? WIRE_PAUSE : WIRE_RESUME, s->id)) > 0)
+        s->said_paused = s->paused;
     if (r > 0 && s->cancels && (r = send_record(l, WIRE_CANCEL, s->id)) > 0)
         s->cancels = false;
     s->waits = r <= 0;
@@ -147,6 +150,14 @@ void link_start(struct link *l, uint64_t id) {
     if (!s)
         return;
     s->starts = true;
+    say(l, s);
+}
+
+void link_pause(struct link *l, uint64_t id, bool paused) {
+    struct slot *s = slot_of(l, id);
+    if (!s)
+        return;
+    s->paused = paused;
     say(l, s);
 }
 

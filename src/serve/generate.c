@@ -9,7 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { SEED_BITS = 53 }; /* what every client's JSON reader keeps exactly */
+enum {
+    SEED_BITS = 53,         /* what every client's JSON reader keeps exactly */
+    UNSENT_MAX = 64 * 1024, /* of a stream: beyond it the engine pauses until the client has read */
+};
 
 struct job {
     struct server *server;
@@ -23,7 +26,7 @@ struct job {
     uint32_t n_accepted, n_open;
     uint64_t arrived_ns;
     bool answering; /* tokens are being generated: every prompt was accepted */
-    bool has_first_token;
+    bool has_first_token, paused;
     char now[24], name[48];
     struct buf out;
 };
@@ -79,6 +82,20 @@ static void add_fields(struct job *j) {
         http_res_field(j->res, "moat-ignored", buf_as_str(&j->call.ignored));
 }
 
+static void pause_work(struct job *j, bool paused) {
+    j->paused = paused;
+    j->server->metrics.paused += paused;
+    for (uint32_t i = 0; i < j->call.n_prompts; i++)
+        if (j->ids[i])
+            link_pause(j->link, j->ids[i], paused);
+}
+
+static void on_sent(void *ctx) {
+    struct job *j = ctx;
+    if (j->paused)
+        pause_work(j, false);
+}
+
 /* Every prompt fits and is tokenised: the answer begins and the work may start. */
 static void job_begin(struct job *j) {
     j->answering = true;
@@ -87,6 +104,7 @@ static void job_begin(struct job *j) {
         http_res_field(j->res, "Cache-Control", STR("no-cache"));
         http_res_field(j->res, "X-Accel-Buffering", STR("no"));
         http_res_begin(j->res, 200, "text/event-stream; charset=utf-8");
+        http_res_on_sent(j->res, on_sent, j);
     }
     for (uint32_t i = 0; i < j->call.n_prompts; i++)
         link_start(j->link, j->ids[i]);
@@ -136,6 +154,8 @@ static void take_output(struct job *j, uint32_t prompt, const struct gen_event *
     if (j->call.stream && j->out.n) {
         http_res_write(j->res, buf_as_str(&j->out));
         j->out.n = 0;
+        if (!j->paused && http_res_unsent(j->res) > UNSENT_MAX)
+            pause_work(j, true);
     }
 }
 

@@ -56,6 +56,7 @@ void metrics_write(const struct server *s, struct buf *out) {
                 buf_fmt(out, "moat_requests_total{route=\"%s\",status=\"%uxx\"} %llu\n", routes_path(r) ? routes_path(r) : "", c,
                         (unsigned long long)m->requests[r][c]);
     value(out, "requests_cancelled_total", "counter", "Requests whose client left before the end.", m->cancelled);
+    value(out, "streams_paused_total", "counter", "Times that a stream waited for its client to read.", m->paused);
     value(out, "requests_refused_busy_total", "counter", "Requests refused because the queue was full.", m->refused_busy);
     value(out, "prompt_tokens_total", "counter", "Tokens of prompts.", m->prompt_tokens);
     value(out, "cached_tokens_total", "counter", "Tokens of prompts that the prefix cache held.", m->cached_tokens);

@@ -16,7 +16,7 @@ struct histogram {
 };
 struct metrics {
     uint64_t requests[METRIC_ROUTES][METRIC_STATUSES]; /* by route and status / 100 */
-    uint64_t cancelled, refused_busy, prompt_tokens, cached_tokens, completion_tokens;
+    uint64_t cancelled, paused, refused_busy, prompt_tokens, cached_tokens, completion_tokens;
     struct histogram first_token, duration; /* seconds, of generating requests */
 };
 void histogram_add(struct histogram *h, double seconds);
@@ -48,7 +48,8 @@ bool link_is_full(const struct link *l, unsigned n_more);
 uint64_t link_submit(struct link *l, const struct gen_req *shared, enum gen_kind kind, struct str body,
                      void (*event)(void *ctx, uint64_t id, const struct gen_event *ev), void *ctx);
 void link_start(struct link *l, uint64_t id);
-void link_cancel(struct link *l, uint64_t id); /* no event comes any more */
+void link_pause(struct link *l, uint64_t id, bool paused); /* nothing is computed for it meanwhile; may be said again and again */
+void link_cancel(struct link *l, uint64_t id);             /* no event comes any more */
 /* Closes the socket, upon which the engine ends, and waits for it. */
 void link_free(struct link *l);
 

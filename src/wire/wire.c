@@ -128,6 +128,7 @@ static const struct record records[] = {
     [WIRE_OPEN] = {open_fields, N_ITEMS(open_fields)},    [WIRE_REQUEST] = {request_fields, N_ITEMS(request_fields)},
     [WIRE_START] = {id_fields, N_ITEMS(id_fields)},       [WIRE_CANCEL] = {id_fields, N_ITEMS(id_fields)},
     [WIRE_EVENT] = {event_fields, N_ITEMS(event_fields)}, [WIRE_SHUTDOWN] = {NULL, 0},
+    [WIRE_PAUSE] = {id_fields, N_ITEMS(id_fields)},       [WIRE_RESUME] = {id_fields, N_ITEMS(id_fields)},
 };
 
 /* ---- writing ----------------------------------------------------------------------------------------------------------- */
@@ -205,7 +206,7 @@ static void put_length(struct buf *out, size_t at, size_t header_bytes) {
 }
 
 void wire_put(struct buf *out, const struct wire_msg *m) {
-    ASSERT(m->type >= WIRE_OPEN && m->type <= WIRE_SHUTDOWN);
+    ASSERT(m->type >= WIRE_OPEN && m->type < N_ITEMS(records));
     const struct record *record = &records[m->type];
     size_t start = out->n;
     put_u32(out, m->type);
@@ -351,7 +352,7 @@ int wire_next(struct wire_reader *r, struct wire_msg *m, struct err *e) {
     struct str body;
     if (!take(&r->left, &type, sizeof type) || !take(&r->left, &bytes, sizeof bytes) || !take_str(&r->left, &body, bytes))
         return err_set(e, ERR_INPUT, "record", "is cut short");
-    if (type < WIRE_OPEN || type > WIRE_SHUTDOWN)
+    if (type < WIRE_OPEN || type >= N_ITEMS(records))
         return err_set(e, ERR_INPUT, "record", "has the unknown type %u", type);
     memset(m, 0, sizeof *m);
     m->type = (enum wire_type)type;

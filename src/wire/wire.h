@@ -19,7 +19,7 @@
  * The tags of a record ascend; a field that is absent is zero or empty. Unknown types and tags are an error: both ends are the
  * same program. What is larger than a datagram (a prompt) is a sealed memfd that comes with the datagram as SCM_RIGHTS, at
  * most one descriptor a datagram; the record then says how long it is. What is larger in the other direction (a rendered
- * prompt, an echo's log-probabilities) comes as several events. Requests: open, request, start, cancel, shutdown. Events:
+ * prompt, an echo's log-probabilities) comes as several events. Requests: open, request, start, pause, resume, cancel, shutdown. Events:
  * hello, accepted, refused, content, logprobs, choice done, done, error. Both carry the id that the server chose. */
 #pragma once
 
@@ -156,10 +156,10 @@ struct wire_open {
     char expect_fingerprint[17]; /* "" or the one that must come out, else refused */
 };
 
-enum wire_type { WIRE_OPEN = 1, WIRE_REQUEST, WIRE_START, WIRE_CANCEL, WIRE_EVENT, WIRE_SHUTDOWN };
+enum wire_type { WIRE_OPEN = 1, WIRE_REQUEST, WIRE_START, WIRE_CANCEL, WIRE_EVENT, WIRE_SHUTDOWN, WIRE_PAUSE, WIRE_RESUME };
 struct wire_msg {
     enum wire_type type;
-    uint64_t id; /* WIRE_START, WIRE_CANCEL */
+    uint64_t id; /* WIRE_START, WIRE_CANCEL, WIRE_PAUSE, WIRE_RESUME */
     struct wire_open open;
     struct gen_req req; /* body empty and body_fd_bytes > 0: the body is in the memfd */
     uint64_t body_fd_bytes;

@@ -5,6 +5,7 @@
  *   SLOW      a token each 20 ms                                FLOOD    tokens of 1 KB as fast as they go
  *   CRASH     dies after its first token                        GARBAGE  sends what is no record after its first token
  *   LONG      refused: longer than the context                  FAULT    an error event after its first token
+ *   PATIENT   as FLOOD, and stops while it is paused
  *
  * Otherwise an answer is max_tokens (at most 1000) times " tok", with log-probabilities when asked for. */
 #include "../../src/cmd/cmds.h"
@@ -20,7 +21,7 @@ enum { REQUESTS_MAX = 1024, DEFAULT_TOKENS = 5, MOST_TOKENS = 1000 };
 struct request {
     uint64_t id, due_ns;
     uint32_t n, n_left, n_sent;
-    bool logprobs, started, late;
+    bool logprobs, started, late, paused;
     uint32_t n_top;
     char text[64];
 };
@@ -109,7 +110,7 @@ static void take_request(const struct gen_req *req, struct str body) {
                           .logprobs = req->logprobs,
                           .n_top = req->top_logprobs};
     r->n_left = r->n_left < MOST_TOKENS ? r->n_left : MOST_TOKENS;
-    static const char *const words[] = {"HANG", "SLOW", "CRASH", "GARBAGE", "FLOOD", "FAULT"};
+    static const char *const words[] = {"HANG", "SLOW", "CRASH", "GARBAGE", "FLOOD", "FAULT", "PATIENT"};
     for (size_t i = 0; i < N_ITEMS(words); i++)
         if (says(body, words[i]))
             snprintf(r->text, sizeof r->text, "%s", words[i]);
@@ -135,7 +136,7 @@ static void send_token(struct request *r, uint32_t choice) {
     static char flood[1024];
     memset(flood, 'x', sizeof flood);
     struct gen_event ev = {.id = r->id, .kind = GEN_CONTENT, .choice = choice, .text = STR(" tok")};
-    if (strcmp(r->text, "FLOOD") == 0)
+    if (strcmp(r->text, "FLOOD") == 0 || strcmp(r->text, "PATIENT") == 0)
         ev.text = (struct str){flood, sizeof flood};
     send_event(&ev);
     struct gen_logprob p[1 + WIRE_TOP_MAX];
@@ -153,7 +154,7 @@ static bool step(struct request *r) {
         r->late = false;
         accept_it(r);
     }
-    if (!r->started || strcmp(r->text, "HANG") == 0 || clock_ns() < r->due_ns)
+    if (!r->started || r->paused || strcmp(r->text, "HANG") == 0 || clock_ns() < r->due_ns)
         return false;
     for (uint32_t i = 0; i < r->n; i++)
         send_token(r, i);
@@ -171,7 +172,7 @@ static void take_datagram(struct str datagram, int fd) {
     struct arena arena = {0};
     struct wire_reader reader = {.left = datagram, .arena = &arena};
     while (wire_next(&reader, &msg, NULL) > 0) {
-        struct request *r = msg.type == WIRE_START || msg.type == WIRE_CANCEL ? find(msg.id) : NULL;
+        struct request *r = msg.type != WIRE_OPEN && msg.type != WIRE_REQUEST ? find(msg.id) : NULL;
         struct str body = msg.req.body, mapped = {0};
         if (msg.type == WIRE_OPEN && strstr(msg.open.name, "unloadable"))
             send_event(&(struct gen_event){.kind = GEN_REFUSED,
@@ -186,6 +187,8 @@ static void take_datagram(struct str datagram, int fd) {
             take_request(&msg.req, body);
         if (r && msg.type == WIRE_START)
             r->started = true;
+        if (r && (msg.type == WIRE_PAUSE || msg.type == WIRE_RESUME))
+            r->paused = msg.type == WIRE_PAUSE && strcmp(r->text, "PATIENT") == 0;
         if (r && msg.type == WIRE_CANCEL)
             done(r);
         fs_unmap(mapped);

@@ -125,8 +125,24 @@ def test_too_far_ahead_is_closed():
     server.wait_metric("engine_requests", 0)
 
 
+def test_slow_reader_pauses_its_work():
+    """A client that reads nothing for a while: its work waits at some 64 KiB, and all of the answer comes when it reads on."""
+    paused = server.metric("streams_paused_total")
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect((server.host, server.port))
+    s.sendall(chat_request("PATIENT", b"Connection: close\r\n", stream=True, max_tokens=1000))
+    wait_for(lambda: server.metric("streams_paused_total") == paused + 1, "the stream to be paused")
+    tokens = server.metric("completion_tokens_total")
+    assert server.chat("hi")[0] == 200 and server.metric("engine_requests") == 1
+    data = read_all(s)
+    s.close()
+    assert data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") and data.count(b'"delta":{"content":"') == 1000, (data[-200:], data.count(b'"delta":{"content":"'))
+    assert server.metric("completion_tokens_total") == tokens + 5 + 1000 and server.metric("streams_paused_total") > paused + 1
+
+
 def test_slow_reader_is_cut_off():
-    """A client that asks for 16 MB and more, and reads nothing: the stream is cancelled, and others are served meanwhile."""
+    """A client that asks an engine that never pauses for 16 MB and more, and reads nothing: the stream is cancelled, and others are served meanwhile."""
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     s.connect((server.host, server.port))

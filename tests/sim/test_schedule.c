@@ -1,5 +1,6 @@
 /* The scheduler under a seed: random arrivals, cancellations and few pages. Answers are those of each request alone, every request
- * ends exactly once, no page is lost, no step is longer than 0.2 s, a cancelled request computes nothing more, nobody starves.
+ * ends exactly once, no page is lost, no step is longer than 0.2 s, a cancelled request computes nothing more and a paused one nothing
+ * until it is resumed, nobody starves.
  *
  * usage: test_schedule [RUNS [FIRST_SEED]]    each run has its own seed; a failure names it */
 #include "sim.h"
@@ -12,7 +13,7 @@ struct client {
     struct gen_req req;
     uint32_t prompt[IDS_MAX];
     uint32_t n_prompt;
-    bool accepted, started, cancelled, refused, over;
+    bool accepted, started, paused, cancelled, refused, over;
     uint32_t n_choices_done;
     struct {
         uint32_t ids[IDS_MAX], n, n_logprobs;
@@ -151,16 +152,23 @@ static void take_event(void *ctx, const struct gen_event *ev) {
 
 /* ---- rows --------------------------------------------------------------------------------------------------------------------- */
 
-/* Who is running computes, the oldest always; who is cancelled does not. */
+static bool is_paused(const struct choice *c) {
+    return client_of(c->request->req.id)->paused;
+}
+
+/* Who is running computes, the oldest always; who is cancelled or paused does not. */
 static void check_rows(const struct row *rows, uint32_t n_rows) {
     const struct engine *en = sim.en;
     bool oldest = false;
+    unsigned first = 0;
+    while (is_paused(en->running[first]))
+        first++;
     assert_true(n_rows <= en->opts.chunk + en->opts.parallel);
     for (uint32_t i = 0; i < n_rows; i++) {
         const struct choice *c = en->plan.owners[i];
         assert_int_equal(rows[i].seq, c->seq);
-        assert_false(c->over || client_of(c->request->req.id)->cancelled);
-        oldest |= c == en->running[0];
+        assert_false(c->over || is_paused(c) || client_of(c->request->req.id)->cancelled);
+        oldest |= c == en->running[first];
     }
     assert_true(oldest || en->n_running > 8); /* else it may have to wait for its turn */
 }
@@ -171,7 +179,10 @@ static bool step(void) {
     sim.n_steps++;
     bool more = engine_step(sim.en, take_event, NULL);
     assert_true(sim.n_forwards - before <= 1);
-    assert_true(sim.n_forwards > before || sim.en->n_running == 0);
+    bool idle = true;
+    for (unsigned i = 0; i < sim.en->n_running; i++)
+        idle = idle && is_paused(sim.en->running[i]);
+    assert_true(sim.n_forwards > before || idle);
     for (uint32_t i = 0; i < n_clients; i++) /* within one step, whatever it was doing */
         assert_true(!clients[i].cancelled || clients[i].over || clients[i].refused);
     return more;
@@ -191,6 +202,11 @@ static void submit(struct client *c) {
 static void start(struct client *c) {
     engine_start(sim.en, c->req.id);
     c->started = true;
+}
+
+static void set_paused(struct client *c, bool paused) {
+    engine_pause(sim.en, c->req.id, paused);
+    c->paused = paused;
 }
 
 static struct client *next_client(void) {
@@ -279,6 +295,8 @@ static void random_run(uint64_t seed) {
             struct client *c = &clients[i];
             if (c->accepted && !c->started && !c->over && sim_random(3))
                 start(c);
+            if (sim_random(c->paused ? 20 : 100) == 0)
+                set_paused(c, !c->paused);
             if (!c->cancelled && !c->over && !c->refused && sim_random(400) == 0) {
                 engine_cancel(sim.en, c->req.id);
                 c->cancelled = true;
@@ -443,6 +461,31 @@ static void cancel_takes_one_step(void **state) {
     }
 }
 
+/* Who waits gets the place of who is paused, and nothing is to be done while only paused ones are left. */
+static void paused_make_room(void **state) {
+    (void)state;
+    begin(1, (struct engine_opts){.ctx = 256, .parallel = 2, .chunk = 64}, 8);
+    struct client *slow[] = {add(100, 50), add(90, 50)};
+    for (int i = 0; i < 10; i++)
+        step();
+    set_paused(slow[0], true);
+    set_paused(slow[1], true);
+    assert_false(step());
+    struct client *other = add(200, 20);
+    while (!other->over)
+        step();
+    assert_false(step());
+    assert_false(slow[0]->over || slow[1]->over);
+    set_paused(slow[1], false);
+    while (!slow[1]->over)
+        step();
+    set_paused(slow[0], false);
+    while (sim.en->requests)
+        step();
+    assert_true(slow[0]->over);
+    finish(8);
+}
+
 /* Several sequences that only just fit alone: they take each other's pages, and all answers stay right. */
 static void few_pages(void **state) {
     (void)state;
@@ -466,6 +509,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(decoding_takes_turns),
         cmocka_unit_test(short_prompts_pass_long_ones),
         cmocka_unit_test(cancel_takes_one_step),
+        cmocka_unit_test(paused_make_room),
         cmocka_unit_test(few_pages),
         cmocka_unit_test(random_runs),
     };

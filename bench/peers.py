@@ -76,11 +76,11 @@ class Moat:
     name = "moat"
     isa = None
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, isa=None):
+        self.path, self.options = path, ["--isa", isa] if isa else []
 
     def round(self, model, test, threads):
-        command = [self.path, "bench", model, *test_options(test), "-t", str(threads), "-r", "1", "-o", "jsonl"]
+        command = [self.path, "bench", model, *test_options(test), *self.options, "-t", str(threads), "-r", "1", "--noise", "100", "-o", "jsonl"]
         if test.seqs > 1:
             command += ["--seqs", str(test.seqs)]
         with Foreign() as f:

@@ -9,8 +9,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What to do about it, where that can be said. */
+static const char *remedy(int error) {
+    switch (error) {
+    case ENOENT: return "; check the path";
+    case EACCES:
+    case EPERM: return "; check its owner and mode";
+    case ENOSPC:
+    case EDQUOT: return "; free some space";
+    case EROFS: return "; choose a folder on a disk that can be written to";
+    case EMFILE: return "; raise the limit of open files (ulimit -n)";
+    default: return "";
+    }
+}
+
 static int env_error(struct err *e, const char *path, const char *what) {
-    return err_set(e, ERR_ENV, path, "cannot %s: %s", what, strerror(errno));
+    return err_set(e, ERR_ENV, path, "cannot %s: %s%s", what, strerror(errno), remedy(errno));
 }
 
 int fs_open(int dir_fd, const char *path, int flags, int mode, struct err *e) {

@@ -104,6 +104,8 @@ struct cmd_model {
 #define CMD_DEFAULT_MODEL "smollm2:135m-instruct-q4_1"
 int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) MUST_USE;
 void cmd_model_close(struct cmd_model *m);
+/* The names of all models of the store, at least one, the default one first; *refs is the caller's to free. */
+int cmd_models_stored(char (**refs)[256], size_t *n, struct err *e) MUST_USE;
 
 /* Reads stdin line by line ("\n" alone ends a line, the last may lack it; at most 64 MiB each) and calls each; what `each`
  * appends to out is written as one line. An error of a line becomes {"error": "..."} in its place and the next line follows. */

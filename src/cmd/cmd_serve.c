@@ -1,4 +1,4 @@
-/* moat serve: models behind OpenAI's API. */
+/* moat serve: models behind OpenAI's API: those that are named, else all of the store. */
 #include "cmds.h"
 
 #include "../serve/serve.h"
@@ -51,12 +51,30 @@ static int add_model(struct serving *s, const char *model, const struct cmd_opts
     return 0;
 }
 
+static int add_stored(struct serving *s, const struct cmd_opts *o, struct err *e) {
+    char(*refs)[256];
+    size_t n;
+    int r = cmd_models_stored(&refs, &n, e);
+    if (r < 0)
+        return r;
+    if (o->name)
+        n = 1;
+    if (n > SERVE_MODELS_MAX)
+        log_line(LOG_WARN, "the store holds %zu models; the first %d are served", n, SERVE_MODELS_MAX);
+    for (size_t i = 0; r == 0 && i < n && i < SERVE_MODELS_MAX; i++)
+        r = add_model(s, refs[i], o, e);
+    free(refs);
+    return r;
+}
+
 int cmd_serve(struct cmd_args *a, struct err *e) {
     struct serving s = {0};
     const struct cmd_opts *o = &a->opts;
     int r = o->name && a->n_args > 1 ? err_set(e, ERR_USAGE, "name", "is for one model; there are %d", a->n_args) : 0;
-    for (int i = 0; r == 0 && i < (a->n_args ? a->n_args : 1); i++)
-        r = add_model(&s, a->n_args ? a->args[i] : NULL, o, e);
+    for (int i = 0; r == 0 && i < a->n_args; i++)
+        r = add_model(&s, a->args[i], o, e);
+    if (r == 0 && a->n_args == 0)
+        r = add_stored(&s, o, e);
     struct serve_opts opts = {
         .models = s.serves,
         .n_models = s.n,

@@ -103,8 +103,8 @@ static const struct opt *const help_opts[] = {opts_common, opts_help_only, NULL}
 static const struct opt *const serve_opts[] = {opts_common, opts_serve, opts_compute, NULL};
 
 static const char serve_text[] =
-    "Each model has its own engine process. Without MODEL the store's default model is served. One line on stdout says where, once\n"
-    "every model answers. SIGTERM or Ctrl-C lets answers under way end and leaves; a second one leaves at once.";
+    "Each model has its own engine process. Without MODEL all models of the store are served, the default one first. A request that\n"
+    "names no model gets the first. One line on stdout says where, once every model answers. SIGTERM or Ctrl-C lets answers under way end and leaves; a second one leaves at once.";
 
 static const char render_text[] =
     "Reads lines {\"template\": text, \"context\": {variables}, \"now\": \"2026-01-31T12:00:00\"}; the template may be left out where\n"

@@ -21,20 +21,31 @@ static int open_path(const char *path, struct cmd_model *m, struct err *e) {
     return m->fd < 0 ? m->fd : 0;
 }
 
-/* The default model if it is there, else the first of the store. */
-static int find_default(struct store *s, struct store_entry *out, struct err *e) {
-    struct store_entry *entries;
-    size_t n, at = 0;
-    int r = store_list(s, &entries, &n, e);
+/* The entries of the store, at least one; the default model is the first if it is there. */
+static int list_stored(struct store *s, struct store_entry **entries, size_t *n, struct err *e) {
+    int r = store_list(s, entries, n, e);
     if (r < 0)
         return r;
-    if (n == 0)
-        return err_set(e, ERR_INPUT, "MODEL",
-                       "is missing, and the store is empty; give a GGUF file, or `make run` fetches the default model");
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(entries[i].ref, CMD_DEFAULT_MODEL) == 0)
-            at = i;
-    *out = entries[at];
+    for (size_t i = 1; i < *n; i++)
+        if (strcmp((*entries)[i].ref, CMD_DEFAULT_MODEL) == 0) {
+            struct store_entry first = (*entries)[i];
+            memmove(*entries + 1, *entries, i * sizeof first);
+            **entries = first;
+        }
+    if (*n)
+        return 0;
+    free(*entries);
+    return err_set(e, ERR_INPUT, "MODEL",
+                   "is missing, and the store is empty; give a GGUF file, or `make run` fetches the default model");
+}
+
+static int find_default(struct store *s, struct store_entry *out, struct err *e) {
+    struct store_entry *entries;
+    size_t n;
+    int r = list_stored(s, &entries, &n, e);
+    if (r < 0)
+        return r;
+    *out = entries[0];
     free(entries);
     return 0;
 }
@@ -68,6 +79,25 @@ static bool is_path(const char *model) {
     char ref[STORE_REF_MAX + 1];
     return model[0] == '/' || model[0] == '.' || (n > 5 && strcmp(model + n - 5, ".gguf") == 0) || access(model, F_OK) == 0 ||
            (!strchr(model, '@') && store_ref_parse(model, ref, NULL) < 0);
+}
+
+int cmd_models_stored(char (**refs)[256], size_t *n, struct err *e) {
+    char home[4096];
+    struct store *s = NULL;
+    struct store_entry *entries = NULL;
+    int r = cmd_home(home, sizeof home, e);
+    if (r == 0)
+        r = store_open(home, STORE_READ, &s, e);
+    if (r == 0)
+        r = list_stored(s, &entries, n, e);
+    store_close(s);
+    if (r < 0)
+        return r;
+    *refs = calloc(*n, sizeof **refs);
+    for (size_t i = 0; *refs && i < *n; i++)
+        memcpy((*refs)[i], entries[i].ref, sizeof **refs);
+    free(entries);
+    return *refs ? 0 : err_set(e, ERR_MEMORY, "store", "no memory for %zu names", *n);
 }
 
 int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) {

@@ -186,18 +186,14 @@ static void refuse_model(const struct server *s, struct str model, struct api_er
     for (unsigned i = 0; i < s->n_links; i++)
         buf_fmt(&known, "%s'%.64s'", i ? ", " : "", link_name(s->links[i]));
     int n = known.n < 250 ? (int)known.n : 250;
-    if (model.n == 0)
-        api_refuse(bad, 400, "missing_required_parameter", "model", "Missing required parameter: 'model'. There are: %.*s.", n,
-                   known.p);
-    else
-        api_refuse(bad, 404, "model_not_found", "model", "The model '%.*s' does not exist here. There are: %.*s.",
-                   (int)(model.n < 100 ? model.n : 100), model.p, n, known.p);
+    api_refuse(bad, 404, "model_not_found", "model", "The model '%.*s' does not exist here. There are: %.*s.",
+               (int)(model.n < 100 ? model.n : 100), model.p, n, known.p);
     buf_free(&known);
 }
 
-/* The link of the model that the request names; the only one needs no name. */
+/* The link of the model that the request names, or the first. */
 static struct link *find_link(struct server *s, struct str model, struct api_error *bad) {
-    if (model.n == 0 && s->n_links == 1)
+    if (model.n == 0)
         return s->links[0];
     for (unsigned i = 0; i < s->n_links; i++)
         if (str_is(model, link_name(s->links[i])))

@@ -166,7 +166,7 @@ static int copy_hashed(int from, int to, const char *name, struct descriptor *ou
         if (n <= 0)
             break;
         sha256_add(hash, piece, (size_t)n);
-        r = fs_write_all(to, piece, (size_t)n, "the store", e);
+        r = fs_write_all(to, piece, (size_t)n, "the store (MOAT_HOME)", e);
         if (r < 0)
             break;
         out->bytes += (uint64_t)n;

@@ -21,11 +21,13 @@ class Skip(Exception):
 
 
 class Server:
-    """The server on a free port. Without a model: the scripted engine (fake_engine.c) behind a file that nobody reads."""
+    """The server on a free port, with models or all of a store. Without either: the scripted engine (fake_engine.c) behind a file that nobody reads."""
 
-    def __init__(self, *args, models=None, wait=True, env=None):
-        program = REAL if models else FAKE
-        if not models:
+    def __init__(self, *args, models=None, store=None, wait=True, env=None):
+        program = REAL if models or store else FAKE
+        if store:
+            models, env = [], {"MOAT_HOME": store, **(env or {})}
+        elif not models:
             self.folder = tempfile.TemporaryDirectory()
             models = [os.path.join(self.folder.name, "fake.gguf")]
             open(models[0], "w").write("nobody reads this")

@@ -139,8 +139,9 @@ def test_several_models():
         s.host, s.port = "127.0.0.1", int(p.stdout.readline().rsplit(":", 1)[1])
         assert [m["id"] for m in s.call("GET", "/v1/models")[2]["data"]] == ["one", "two"]
         assert s.chat("hi", model="two")[2]["model"] == "two"
-        code, _, answer = s.chat("hi")
-        assert code == 400 and answer["error"]["param"] == "model"
+        assert s.chat("hi")[2]["model"] == "one", "the first answers who names none"
+        code, _, answer = s.chat("hi", model="three")
+        assert code == 404 and answer["error"]["param"] == "model"
         assert s.chat("CRASH", model="one")[0] == 500
         assert s.chat("hi", model="two")[0] == 200, "a crash in one model touches nothing else"
         p.terminate()

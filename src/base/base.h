@@ -153,6 +153,8 @@ int fs_unlink(int dir_fd, const char *path, struct err *e) MUST_USE;            
 /* Maps a whole regular file read-only. The bytes stay valid until fs_unmap, also when the descriptor is closed. */
 int fs_map(int fd, const char *path, struct str *out, struct err *e) MUST_USE;
 void fs_unmap(struct str map);
+/* Takes the pages of a part of a map out of this process's memory; who reads them gets them back from the page cache. */
+void fs_map_forget(struct str part);
 
 /* ---- pool: compute threads --------------------------------------------------------------------------------------- */
 

@@ -175,3 +175,8 @@ void fs_unmap(struct str map) {
     if (map.n)
         munmap((void *)(uintptr_t)map.p, map.n);
 }
+
+void fs_map_forget(struct str part) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)part.p / page * page;
+    (void)madvise((void *)from, (uintptr_t)part.p + part.n - from, MADV_DONTNEED); /* a matter of memory only */
+}

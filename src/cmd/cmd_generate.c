@@ -141,16 +141,17 @@ static int answer_lines(struct generate *g, struct err *e) {
 
 static int open_engine(struct generate *g, const struct cmd_args *a, struct err *e) {
     const struct cmd_opts *o = &a->opts;
-    const struct engine_opts opts = {.isa = o->isa,
-                                     .threads = (unsigned)o->threads,
-                                     .ctx = (uint32_t)o->ctx,
-                                     .parallel = PARALLEL,
-                                     .queue = IN_FLIGHT,
-                                     .chunk = (uint32_t)o->chunk,
-                                     .kv_type = (enum dtype)cmd_kv_type(o->kv),
-                                     .sync_text = true};
+    struct engine_opts opts = {.isa = o->isa,
+                               .threads = (unsigned)o->threads,
+                               .ctx = (uint32_t)o->ctx,
+                               .parallel = PARALLEL,
+                               .queue = IN_FLIGHT,
+                               .chunk = (uint32_t)o->chunk,
+                               .kv_type = (enum dtype)cmd_kv_type(o->kv),
+                               .sync_text = true};
     if (cmd_model_open(a->args[0], &g->file, e) < 0)
         return e->code;
+    opts.map = g->file.map;
     if (gguf_open(g->file.map, &g->g, e) < 0 || engine_new(g->g, &opts, &g->en, e) < 0)
         err_within(e, a->args[0]);
     return e->code;

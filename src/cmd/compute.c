@@ -23,6 +23,7 @@ static int open_all(const struct cmd_args *a, const char *model, unsigned thread
     opts.kern = c->kern;
     opts.kv_type = (enum dtype)cmd_kv_type(o->kv);
     opts.pool = c->pool;
+    opts.map = c->file.map;
     opts.ctx = o->ctx ? (uint32_t)o->ctx : engine_default_ctx(c->gguf);
     opts.rows_max = c->chunk;
     if (model_open(c->gguf, &opts, &c->model, e) < 0)

@@ -68,8 +68,12 @@ static int open_model(struct engine *en, struct err *e) {
     en->pool = pool_new(o->threads);
     if (!en->pool)
         return err_set(e, ERR_ENV, "threads", "cannot start %u threads", o->threads);
-    const struct model_opts opts = {
-        .kern = en->kern, .pool = en->pool, .ctx = o->ctx, .kv_type = o->kv_type, .rows_max = o->chunk + o->parallel};
+    const struct model_opts opts = {.kern = en->kern,
+                                    .pool = en->pool,
+                                    .ctx = o->ctx,
+                                    .kv_type = o->kv_type,
+                                    .rows_max = o->chunk + o->parallel,
+                                    .map = o->map};
     if (model_open(en->g, &opts, &en->model, e) < 0)
         return e->code;
     en->n_vocab = model_info(en->model)->n_vocab;

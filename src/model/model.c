@@ -110,7 +110,7 @@ static int open_model(const struct gguf *g, const struct model_opts *opts, struc
     m->splits_max = (ctx + KERN_SPLIT - 1) / KERN_SPLIT;
     r = lay_out_kv(m, opts->kv_type, e);
     if (r == 0)
-        r = load_pack(&l, &m->weights, e);
+        r = load_pack(&l, opts, &m->weights, e);
     if (r == 0)
         r = pass_new(m, e);
 out:

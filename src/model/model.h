@@ -32,6 +32,7 @@ struct model_opts {
     uint32_t ctx;       /* served context, at most 2^20; 0: the model's own */
     enum dtype kv_type; /* numerics 7: DTYPE_F16, DTYPE_Q8_0 (q8), DTYPE_F32 (which is 0: say what you mean) */
     uint32_t rows_max;  /* most rows of one model_forward; 0: 512 */
+    struct str map;     /* the file where it is a map of fs_map's: its pages are let go once they are packed; else empty */
 };
 struct model_info {
     const char *family;    /* the row of families[] */

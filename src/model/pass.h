@@ -37,8 +37,8 @@ struct loader {
 };
 /* After family->load: every tensor was asked for, or stands in ignored[]. */
 int load_check_all_used(const struct loader *l, const struct family *family, struct err *e) MUST_USE;
-/* Packs all matrices in parallel, largest first. */
-int load_pack(struct loader *l, struct mem *out, struct err *e) MUST_USE;
+/* Packs all matrices, in parallel. */
+int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) MUST_USE;
 /* Packs one after the other into memory that is thrown away: finds what load_pack would refuse. */
 int load_dry_pack(struct loader *l, struct err *e) MUST_USE;
 

@@ -1,12 +1,12 @@
-/* weights: tensors by name. A family asks for each with the shape it must have; what is left over is refused (rule 6); then all
- * matrices are packed once. Nothing of a file's tensor data is read before every shape and type has been checked. */
+/* weights: tensors by name. A family asks for each with the shape it must have; what is left over is refused (rule 6). What is
+ * a matrix goes to pack.c. Nothing of a file's tensor data is read before every shape and type has been checked. */
 #include "pass.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_BYTES = 96, PACK_ALIGN = 4096 };
+enum { NAME_BYTES = 96 };
 
 static void tensor_name(char out[NAME_BYTES], int layer, const char *name, const char *suffix) {
     if (layer == LOAD_GLOBAL)
@@ -153,77 +153,4 @@ int load_check_all_used(const struct loader *l, const struct family *family, str
         }
     }
     return 0;
-}
-
-static uint64_t packed_bytes(const struct weight *w) {
-    return kern_packed_bytes(w->w->type, w->w->n, w->w->k);
-}
-
-static int pack_one(const struct weight *w, uint8_t *to, struct err *e) {
-    char z[NAME_BYTES];
-    int r = kern_pack(w->w->type, w->w->n, w->w->k, w->rows, to, e);
-    if (r < 0) {
-        snprintf(z, sizeof z, "%.*s", (int)w->tensor->name.n, w->tensor->name.p);
-        err_within(e, z);
-    }
-    return r;
-}
-
-struct pack_loop {
-    const struct weight *weights;
-    uint8_t *to;
-    struct err *errors; /* one per weight: the first in the file's order is reported, whoever packed it */
-};
-
-static void pack_item(void *ctx, uint32_t item, unsigned thread) {
-    struct pack_loop *loop = ctx;
-    const struct weight *w = &loop->weights[item];
-    (void)thread;
-    if (pack_one(w, loop->to + w->at, &loop->errors[item]) == 0)
-        w->w->data = loop->to + w->at;
-}
-
-static int larger_first(const void *a, const void *b) {
-    uint64_t x = packed_bytes(a), y = packed_bytes(b);
-    return x < y ? 1 : x > y ? -1 : 0;
-}
-
-int load_pack(struct loader *l, struct mem *out, struct err *e) {
-    uint64_t bytes = 0;
-    int r = 0;
-    for (uint32_t i = 0; i < l->n_weights; i++) {
-        l->weights[i].at = bytes;
-        bytes += (packed_bytes(&l->weights[i]) + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
-    }
-    struct err *errors = calloc(l->n_weights, sizeof *errors);
-    if (!errors)
-        return err_set(e, ERR_MEMORY, "weights", "no memory");
-    if ((r = mem_new(bytes, out, e)) < 0)
-        goto out;
-    qsort(l->weights, l->n_weights, sizeof *l->weights, larger_first);
-    struct pack_loop loop = {l->weights, out->p, errors};
-    for (uint32_t from = 0; from < l->n_weights; from += UINT16_MAX) {
-        uint32_t n = l->n_weights - from < UINT16_MAX ? l->n_weights - from : UINT16_MAX;
-        loop.weights = l->weights + from;
-        loop.errors = errors + from;
-        pool_for(l->m->pool, n, pack_item, &loop);
-    }
-    for (uint32_t i = 0; i < l->n_weights && r == 0; i++)
-        if (errors[i].code)
-            r = err_set(e, errors[i].code, errors[i].where, "%s", errors[i].msg);
-out:
-    free(errors);
-    return r;
-}
-
-int load_dry_pack(struct loader *l, struct err *e) {
-    uint64_t most = 0;
-    struct mem scratch = {0};
-    for (uint32_t i = 0; i < l->n_weights; i++)
-        most = packed_bytes(&l->weights[i]) > most ? packed_bytes(&l->weights[i]) : most;
-    int r = mem_new(most, &scratch, e);
-    for (uint32_t i = 0; i < l->n_weights && r == 0; i++)
-        r = pack_one(&l->weights[i], scratch.p, e);
-    mem_free(&scratch);
-    return r;
 }

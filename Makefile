@@ -113,6 +113,12 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libmoat.a $(DEPS_OB
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $< tests/fuzz/replay.c -o $@ $(BUILD)/libmoat.a $(LIBS)
 
+# The same targets under libFuzzer: tools/fuzz.sh gives the compiler and the flags.
+$(BUILD)/fuzzer/%: tests/fuzz/fuzz_%.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer -Wno-conversion -Isrc -Itests $< -o $@ $(BUILD)/libmoat.a $(LIBS)
+
 # The server with a scripted engine in place of the real one, for tests/serve.
 $(BUILD)/fake/moat: tests/serve/fake_engine.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
 	@mkdir -p $(@D)

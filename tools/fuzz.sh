@@ -6,13 +6,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=build/fuzzer
 usage() { sed -n '2,4s/^# //p' "$0"; echo "targets: $(ls tests/fuzz/fuzz_*.c | sed 's/.*fuzz_\(.*\)\.c/\1/' | xargs)"; exit 2; }
-[ $# -ge 2 ] || usage
+[ $# -ge 2 ] && [ "$2" != 0 ] || usage
 minimise=''
 [ "$1" = --minimise ] && { minimise=1; shift; }
 target=$1
 [ -e "tests/fuzz/fuzz_$target.c" ] || usage
 
-make --no-print-directory -j2 BUILD=$build CC=clang OPT="-O1 -g" SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
+make --no-print-directory -j2 BUILD=$build CC=clang OPT="-O1 -g" SAN_KERN= SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
     "$build/fuzzer/$target" >&2
 corpus=tests/fuzz/corpus/$target work=build/fuzz-work/$target findings=build/fuzz-findings/$target
 mkdir -p "$work" "$findings"

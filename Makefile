@@ -19,7 +19,7 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-protot
 CONTRACT ?= -ffp-contract=off
 CFLAGS_ALL = -std=gnu17 $(OPT) $(WARN) $(CONTRACT) -fno-math-errno -fno-strict-aliasing -fstack-protector-strong -D_GNU_SOURCE \
 	-isystem $(DEPS)/include -pthread $(SAN) $(CFLAGS)
-LIBS = $(DEPS_OBJ) -l:libuv_a.a -lssl -lcrypto -ledit -lm -ldl -lrt -pthread
+LIBS = $(DEPS_OBJ) -l:libuv_a.a -lssl -lcrypto -ledit -lyaml -lm -ldl -lrt -pthread
 DEPS_OBJ = $(BUILD)/deps/yyjson.o $(BUILD)/deps/llhttp.o $(BUILD)/deps/llhttp_api.o $(BUILD)/deps/llhttp_http.o
 
 # Which machine the program is for: the tiers of kern that this target can hold.

@@ -13,7 +13,7 @@ for source in tests/fuzz/fuzz_*.c; do
     work=build/fuzz-work/$name
     mkdir -p "$work" "$corpus"
     clang -std=gnu17 -O1 -g -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -isystem build/deps/include -Isrc -Itests "$source" -o "$fuzz_build/$name" \
-        $fuzz_build/libmoat.a $fuzz_build/deps/*.o -l:libuv_a.a -lssl -lcrypto -ledit -lm -ldl -lrt -pthread
+        $fuzz_build/libmoat.a $fuzz_build/deps/*.o -l:libuv_a.a -lssl -lcrypto -ledit -lyaml -lm -ldl -lrt -pthread
     echo "== $name for $seconds s"
     "$fuzz_build/$name" -max_total_time="$seconds" -print_final_stats=1 -timeout=20 -rss_limit_mb=2048 "$work" "$corpus" 2>&1 | tail -n 12
 done

@@ -7,7 +7,7 @@ deps=build/deps
 
 # Debian packages of a set, each with a file or program that shows that it is there.
 build_packages='gcc:gcc libc6-dev:/usr/include/stdio.h pkg-config:pkg-config libuv1-dev:/usr/include/uv.h libssl-dev:/usr/include/openssl/ssl.h
-libedit-dev:/usr/include/histedit.h python3-pip:PIP python3-venv:PIP ca-certificates:/etc/ssl/certs/ca-certificates.crt'
+libedit-dev:/usr/include/histedit.h libyaml-dev:/usr/include/yaml.h python3-pip:PIP python3-venv:PIP ca-certificates:/etc/ssl/certs/ca-certificates.crt'
 test_packages='libcmocka-dev:/usr/include/cmocka.h clang:clang clang-format:clang-format libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang
 cppcheck:cppcheck libsimde-dev:/usr/include/simde/x86/avx512.h nodejs:node npm:npm curl:curl'
 

@@ -60,6 +60,8 @@ struct cmd_args {
     struct cmd_opts opts;
     int n_args; /* what is no option, in order */
     char **args;
+    bool given[sizeof(struct cmd_opts)]; /* by an option's offset: it stands in the environment or on the command line */
+    struct arena arena;                  /* text of the configuration file */
 };
 struct cmd {
     const char *name, *args, *summary; /* "tokenize", "MODEL --jsonl", one line */
@@ -75,8 +77,17 @@ extern const struct cmd cmds[]; /* cmds.c; ends with a NULL name */
 extern const struct opt opts_common[], opts_compute[], opts_sampling[], opts_lines[], opts_serve[];
 
 void opts_defaults(struct cmd_opts *o);
-/* Reads environment, then argv (after the command's name) into a. ERR_USAGE names the option. `--` ends the options. */
+/* Reads environment, then argv (after the command's name) into a, then the file of --config for what is not given yet.
+ * ERR_USAGE names the option. `--` ends the options. */
 int opts_read(struct cmd_args *a, int argc, char **argv, struct err *e) MUST_USE;
+void opts_free(struct cmd_args *a);
+/* Parts of it, for config.c: the option of this name or NULL; a value as text; whether environment or command line gave one. */
+const struct opt *opts_find(const struct cmd *c, struct str name);
+int opts_set(struct cmd_args *a, const struct opt *o, const char *value, struct err *e) MUST_USE;
+bool opts_given(const struct cmd_args *a, const struct opt *o);
+/* Options from a YAML file of at most 1 MiB: config.c. Errors name file, line, column and key. path is borrowed, for messages. */
+int config_read(struct cmd_args *a, const char *path, struct err *e) MUST_USE;
+int config_parse(struct cmd_args *a, const char *path, struct str text, struct err *e) MUST_USE;
 void opts_help(const struct cmd *c, FILE *to);
 void opts_man(FILE *to);                                                  /* the man page moat(1) of all commands */
 int opts_completion(const char *shell, FILE *to, struct err *e) MUST_USE; /* bash, zsh, fish */

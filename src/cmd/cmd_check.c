@@ -40,7 +40,9 @@ int cmd_check(struct cmd_args *a, struct err *e) {
     bool vocabulary = code == 0 && gguf_n_tensors(g) == 0; /* such files exist to be read by `tokenize`; loading refuses them */
     if (code == 0 && !vocabulary)
         code = model_check(g, e);
-    if (code == 0)
+    if (code < 0)
+        err_within(e, m.path);
+    else
         printf("%s: ok, %s, %u tokens, %llu tensors\n", m.path, vocabulary ? "a vocabulary without a model" : "a model", n_tokens,
                (unsigned long long)gguf_n_tensors(g));
     gguf_close(g);

@@ -229,14 +229,18 @@ static void show_text(const struct cmd_model *m, const struct gguf *g, const str
 
 static int show(const struct cmd_opts *o, const struct cmd_model *m, int out, struct err *e) {
     struct gguf *g = NULL;
+    struct identity id;
     int code = gguf_open(m->map, &g, e);
+    if (code == 0 && !o->tensor)
+        code = identify(m, g, &id, e);
+    if (code < 0)
+        err_within(e, m->path);
     struct str template = STR("");
     if (code == 0 && gguf_str_or(g, "tokenizer.chat_template", STR(""), &template, NULL) < 0)
         template = STR(""); /* of another type: it stands among the metadata */
-    struct identity id;
     if (code == 0 && o->tensor)
         code = show_tensor(g, o->tensor, out, o->out, e);
-    else if (code == 0 && (code = identify(m, g, &id, e)) == 0 && o->json)
+    else if (code == 0 && o->json)
         code = show_json(m, g, &id, template, e);
     else if (code == 0)
         show_text(m, g, &id, template);

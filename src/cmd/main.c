@@ -40,5 +40,6 @@ int main(int argc, char **argv) {
     }
     if (r < 0)
         cmd_print_error(a.cmd, &e);
+    opts_free(&a);
     return cmd_status(r);
 }

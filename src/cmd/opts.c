@@ -61,6 +61,8 @@ const struct opt opts_serve[] = {
      0},
     {"unknown-fields", 0, OPT_TEXT, "refuse|warn", "what to do with request fields that moat does not know (default refuse)",
      AT(unknown_fields), 0, 0},
+    {"config", 0, OPT_TEXT, "FILE", "YAML file of these options (`port: 9000`), and `models`, a list; what is given here wins",
+     AT(config), 0, 0},
     END_OF_GROUP,
 };
 
@@ -155,6 +157,24 @@ static int set_opt(struct cmd_opts *opts, const struct opt *o, const char *value
     return 0;
 }
 
+const struct opt *opts_find(const struct cmd *c, struct str name) {
+    return find_opt(c, name.p, name.n, 0);
+}
+
+int opts_set(struct cmd_args *a, const struct opt *o, const char *value, struct err *e) {
+    return set_opt(&a->opts, o, value, e);
+}
+
+bool opts_given(const struct cmd_args *a, const struct opt *o) {
+    return a->given[o->offset];
+}
+
+/* From environment or command line: what the configuration file says of it does not count. */
+static int give(struct cmd_args *a, const struct opt *o, const char *value, struct err *e) {
+    a->given[o->offset] = true;
+    return set_opt(&a->opts, o, value, e);
+}
+
 /* "MOAT_TOP_K" for "top-k"; NULL when the variable is not set or empty. */
 static const char *from_environment(const struct opt *o) {
     char name[64];
@@ -169,7 +189,7 @@ static int read_environment(struct cmd_args *a, struct err *e) {
     for (const struct opt *const *group = a->cmd->opts; group && *group; group++)
         for (const struct opt *o = *group; o->name; o++) {
             const char *value = o->letter == 'h' ? NULL : from_environment(o);
-            if (value && set_opt(&a->opts, o, value, e) < 0) {
+            if (value && give(a, o, value, e) < 0) {
                 err_within(e, "environment");
                 return e->code;
             }
@@ -197,7 +217,7 @@ static int read_opt(struct cmd_args *a, int argc, char **argv, int *i, struct er
             return err_set(e, ERR_USAGE, arg, "needs a value: --%s %s", o->name, o->arg);
         value = argv[++*i];
     }
-    return set_opt(&a->opts, o, value, e);
+    return give(a, o, value, e);
 }
 
 int opts_read(struct cmd_args *a, int argc, char **argv, struct err *e) {
@@ -215,9 +235,15 @@ int opts_read(struct cmd_args *a, int argc, char **argv, struct err *e) {
         else if ((r = read_opt(a, argc, argv, &i, e)) < 0)
             return r;
     }
+    if (a->opts.config && !a->opts.help && (r = config_read(a, a->opts.config, e)) < 0)
+        return r;
     if (!a->opts.help && (a->n_args < a->cmd->min_args || a->n_args > a->cmd->max_args))
         return err_set(e, ERR_USAGE, "arguments", "usage: moat %s %s", a->cmd->name, a->cmd->args);
     return 0;
+}
+
+void opts_free(struct cmd_args *a) {
+    arena_free(&a->arena);
 }
 
 static void help_row(const struct opt *o, FILE *to) {

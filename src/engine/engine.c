@@ -47,8 +47,12 @@ static void add_end(struct engine *en, int32_t id) {
 static int open_text(struct engine *en, struct err *e) {
     struct str source;
     if (model_tok_spec(en->g, &en->arena, &en->spec, e) < 0 || tok_new(&en->spec, &en->tok, e) < 0 ||
-        model_template(en->g, &source, e) < 0 || (source.n && tmpl_new(source, &en->tmpl, e) < 0))
+        model_template(en->g, &source, e) < 0)
         return e->code;
+    if (source.n && tmpl_new(source, &en->tmpl, e) < 0) {
+        err_within(e, "tokenizer.chat_template");
+        return e->code;
+    }
     add_end(en, en->spec.eos);
     add_end(en, en->spec.eot);
     for (size_t i = 0; i < N_ITEMS(end_names); i++) {

@@ -116,11 +116,14 @@ static int open_engine(struct process *p, const struct wire_open *open, int fd, 
                                .weights = &p->weights};
     if (fd < 0)
         return err_set(e, ERR_USAGE, "open", "came without a model file");
-    if (fs_map(fd, open->path, &p->map, e) < 0 || weigh(p, open, e) < 0 || gguf_open(p->map, &p->g, e) < 0)
+    if (fs_map(fd, open->path, &p->map, e) < 0 || weigh(p, open, e) < 0)
         return e->code;
     opts.map = p->map;
-    if (engine_new(p->g, &opts, &p->en, e) < 0)
+    if (gguf_open(p->map, &p->g, e) < 0 || engine_new(p->g, &opts, &p->en, e) < 0) {
+        if (e->code == ERR_INPUT)
+            err_within(e, open->path);
         return e->code;
+    }
     const char *got = engine_model(p->en)->fingerprint;
     if (open->expect_fingerprint[0] && strcmp(open->expect_fingerprint, got) != 0)
         return err_set(e, ERR_DIFFERS, "fingerprint", "is moat-%s, and moat-%s is expected: the file or the program has changed",

@@ -24,14 +24,14 @@ double bench_foreign(uint64_t busy_ns, uint64_t own_ns, uint64_t wall_ns);
 
 enum bench_kind {
     BENCH_PREFILL,    /* n_prompt tokens of one sequence */
-    BENCH_DECODE,     /* n_gen steps of n_seqs sequences that hold n_depth tokens each */
+    BENCH_DECODE,     /* n_gen steps of n_seqs sequences */
     BENCH_PROMPT_GEN, /* n_prompt tokens, then n_gen steps of the same sequence */
     BENCH_MIXED,      /* n_gen steps of n_seqs sequences, among which a prompt of n_prompt tokens is spread */
     BENCH_START,      /* a process from its start to the first token after a prompt of n_prompt */
 };
 struct bench_test {
     enum bench_kind kind;
-    uint32_t n_prompt, n_gen, n_depth, n_seqs;
+    uint32_t n_prompt, n_gen, n_depth, n_seqs; /* depth: tokens that the n_seqs sequences hold before the clock starts */
 };
 uint32_t bench_tokens(const struct bench_test *t);    /* computed in one round */
 uint32_t bench_positions(const struct bench_test *t); /* of the longest sequence */

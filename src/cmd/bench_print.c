@@ -46,17 +46,17 @@ static double ceiling_share(const struct bench_context *x, const struct bench_re
 
 /* "pp512", "tg64 @ d100", "tg32 x 16", "pp512+tg64", "pp512 among tg64 x 4", "start 20" */
 static void test_name(const struct bench_test *t, char name[96]) {
-    char gen[48], depth[24] = "", seqs[24] = "";
-    if (t->n_depth)
-        snprintf(depth, sizeof depth, " @ d%u", t->n_depth);
+    char gen[24], seqs[24] = "", depth[24] = "";
+    snprintf(gen, sizeof gen, "tg%u", t->n_gen);
     if (t->n_seqs > 1)
         snprintf(seqs, sizeof seqs, " x %u", t->n_seqs);
-    snprintf(gen, sizeof gen, "tg%u%.16s%.16s", t->n_gen, depth, seqs);
+    if (t->n_depth)
+        snprintf(depth, sizeof depth, " @ d%u", t->n_depth);
     switch (t->kind) {
-    case BENCH_PREFILL: snprintf(name, 96, "pp%u", t->n_prompt); break;
-    case BENCH_DECODE: snprintf(name, 96, "%s", gen); break;
-    case BENCH_PROMPT_GEN: snprintf(name, 96, "pp%u+%s", t->n_prompt, gen); break;
-    case BENCH_MIXED: snprintf(name, 96, "pp%u among %s", t->n_prompt, gen); break;
+    case BENCH_PREFILL: snprintf(name, 96, "pp%u%s", t->n_prompt, depth); break;
+    case BENCH_DECODE: snprintf(name, 96, "%s%s%s", gen, seqs, depth); break;
+    case BENCH_PROMPT_GEN: snprintf(name, 96, "pp%u+%s%s", t->n_prompt, gen, depth); break;
+    case BENCH_MIXED: snprintf(name, 96, "pp%u among %s%s%s", t->n_prompt, gen, seqs, depth); break;
     case BENCH_START: snprintf(name, 96, "start %u", t->n_prompt); break;
     }
 }
@@ -101,8 +101,23 @@ static void field_samples(struct fields *f, const char *key, const struct bench_
     buf_z(f->out, "]");
 }
 
+/* As /proc/cpuinfo names the first processor; empty where it does not. */
+static void cpu_name(char name[128]) {
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    name[0] = 0;
+    while (f && !name[0] && fgets(line, sizeof line, f))
+        (void)sscanf(line, "model name : %127[^\n]", name);
+    if (f)
+        fclose(f);
+}
+
 static void put_model(struct fields *f, const struct bench_context *x) {
     const struct model_info *info = model_info(x->c->model);
+    char cpu[128];
+    cpu_name(cpu);
+    field_text(f, "build_commit", STR(MOAT_VERSION));
+    field_text(f, "cpu_info", str_of(cpu));
     field_text(f, "backends", STR("CPU"));
     field_text(f, "isa", str_of(x->c->kern->name));
     field_text(f, "model_filename", str_of(x->model));
@@ -110,6 +125,7 @@ static void put_model(struct fields *f, const struct bench_context *x) {
     field_number(f, "model_size", (double)info->weight_bytes, 0);
     field_number(f, "model_n_params", (double)info->n_params, 0);
     field_number(f, "n_batch", x->c->chunk, 0);
+    field_number(f, "n_ubatch", x->c->chunk, 0);
     field_number(f, "n_threads", x->threads, 0);
     field_text(f, "type_k", str_of(x->kv));
     field_text(f, "type_v", str_of(x->kv));
@@ -165,6 +181,16 @@ static void table_row(struct buf *out, const struct bench_context *x, const stru
     buf_fmt(out, " | %s | %.0f %% |\n", share, 100 * spread_of(r, foreign_at).mean);
 }
 
+/* All rounds noisy: what was measured is the machine's other work as well. */
+static void warn_of_noise(const struct bench_context *x, const struct bench_record *r) {
+    double foreign = spread_of(r, foreign_at).mean;
+    char name[96];
+    test_name(&r->test, name);
+    if (foreign > x->noise)
+        log_line(LOG_WARN, "%s: other processes took %.0f %% of the CPU time, also in the quietest of %u rounds", name,
+                 100 * foreign, r->n_taken);
+}
+
 void bench_print(const struct bench_context *x, const struct bench_record *r, bool first) {
     struct buf out = {0};
     struct fields f = {.out = &out};
@@ -190,5 +216,6 @@ void bench_print(const struct bench_context *x, const struct bench_record *r, bo
     }
     fwrite(out.p, 1, out.n, stdout);
     fflush(stdout);
+    warn_of_noise(x, r);
     buf_free(&out);
 }

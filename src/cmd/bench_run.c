@@ -22,9 +22,10 @@ uint32_t bench_tokens(const struct bench_test *t) {
 }
 
 uint32_t bench_positions(const struct bench_test *t) {
-    return t->kind == BENCH_PROMPT_GEN           ? t->n_prompt + t->n_gen
-           : t->n_prompt > t->n_depth + t->n_gen ? t->n_prompt
-                                                 : t->n_depth + t->n_gen;
+    uint32_t decoded = t->n_depth + t->n_gen;
+    if (t->kind == BENCH_MIXED)
+        return t->n_prompt > decoded ? t->n_prompt : decoded;
+    return decoded + t->n_prompt;
 }
 
 static uint32_t prompt_a_step(const struct bench_test *t) {
@@ -46,11 +47,11 @@ static void step(struct run *b) {
     b->n_rows = 0;
 }
 
-/* Positions [0, n) of seq, the logits of the last one. */
-static void prefill(struct run *b, uint32_t seq, uint32_t n) {
-    for (uint32_t pos = 0; pos < n;) {
-        while (b->n_rows < b->c->chunk && pos < n) {
-            put_row(b, seq, pos, pos + 1 == n);
+/* Positions [from, end) of seq, the logits of the last one. */
+static void prefill(struct run *b, uint32_t seq, uint32_t from, uint32_t end) {
+    for (uint32_t pos = from; pos < end;) {
+        while (b->n_rows < b->c->chunk && pos < end) {
+            put_row(b, seq, pos, pos + 1 == end);
             pos++;
         }
         step(b);
@@ -76,16 +77,17 @@ static void round_begin(struct run *b) {
         kv_truncate(b->kv, s, 0);
         ASSERT(kv_reserve(b->kv, s, bench_positions(t)));
         if (s < t->n_seqs)
-            prefill(b, s, t->n_depth);
+            prefill(b, s, 0, t->n_depth);
     }
 }
 
 static void round_run(struct run *b) {
     const struct bench_test *t = b->test;
-    if (t->kind == BENCH_PREFILL || t->kind == BENCH_PROMPT_GEN)
-        prefill(b, 0, t->n_prompt);
-    if (t->kind != BENCH_PREFILL)
-        decode(b, t->kind == BENCH_PROMPT_GEN ? t->n_prompt : t->n_depth, t->n_gen, t->kind == BENCH_MIXED ? t->n_prompt : 0);
+    bool mixed = t->kind == BENCH_MIXED; /* or the prompt comes first */
+    uint32_t from = t->n_depth + (mixed ? 0 : t->n_prompt);
+    if (!mixed)
+        prefill(b, 0, t->n_depth, from);
+    decode(b, from, t->n_gen, mixed ? t->n_prompt : 0);
 }
 
 /* ---- noise ------------------------------------------------------------------------------------------------------------ */
@@ -211,9 +213,10 @@ struct bench_ideal bench_ideal_of(const struct compute *c, const struct bench_te
     struct work w = work_of(c);
     if (t->kind == BENCH_START || !w.known || at->int8_ops <= 0 || at->f32_flops <= 0 || at->read_bytes <= 0)
         return (struct bench_ideal){0, 0, 0};
-    double from = t->kind == BENCH_PROMPT_GEN ? t->n_prompt : t->n_depth, seqs = t->n_seqs;
-    double steps = t->n_gen + (t->kind == BENCH_MIXED ? 0 : (t->n_prompt + c->chunk - 1) / c->chunk);
-    double seen_prompt = sum_to(t->n_prompt), seen_gen = seqs * (sum_to(from + t->n_gen) - sum_to(from));
+    bool mixed = t->kind == BENCH_MIXED;
+    double prompt_from = mixed ? 0 : t->n_depth, prompt_end = prompt_from + t->n_prompt, from = mixed ? t->n_depth : prompt_end;
+    double seqs = t->n_seqs, steps = t->n_gen + (mixed ? 0 : (t->n_prompt + c->chunk - 1) / c->chunk);
+    double seen_prompt = sum_to(prompt_end) - sum_to(prompt_from), seen_gen = seqs * (sum_to(from + t->n_gen) - sum_to(from));
     double ops = bench_tokens(t) * w.row_ops + (t->n_gen * seqs + (t->n_prompt > 0)) * w.logits_ops;
     return (struct bench_ideal){.products_ns = 1e9 * ops / at->int8_ops,
                                 .attention_ns = 1e9 * (seen_prompt + seen_gen) * w.attn_flops / at->f32_flops,

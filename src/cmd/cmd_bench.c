@@ -63,35 +63,31 @@ static int read_plan(const struct cmd_opts *o, struct plan *p, struct err *e) {
 
 /* ---- the tests of a plan ------------------------------------------------------------------------------------------------------ */
 
-/* Calls each(ctx, test) for every test on an opened model, in the order of their records, until one fails. */
-static int for_tests(const struct plan *p, int (*each)(void *ctx, const struct bench_test *t, struct err *e), void *ctx,
-                     struct err *e) {
+typedef int test_fn(void *ctx, const struct bench_test *t, struct err *e);
+
+static int tests_at(const struct plan *p, uint32_t depth, test_fn *each, void *ctx, struct err *e) {
     for (unsigned i = 0; i < p->prompts.n; i++)
-        if (p->prompts.v[i] &&
-            each(ctx, &(struct bench_test){.kind = BENCH_PREFILL, .n_prompt = p->prompts.v[i], .n_seqs = 1}, e) < 0)
+        if (p->prompts.v[i] && each(ctx, &(struct bench_test){BENCH_PREFILL, p->prompts.v[i], 0, depth, 1}, e) < 0)
             return e->code;
-    struct bench_test t = {.kind = BENCH_DECODE};
-    for (unsigned d = 0; d < p->depths.n; d++)
-        for (unsigned i = 0; i < p->gens.n; i++)
-            for (unsigned s = 0; s < p->seqs.n; s++) {
-                t.n_depth = p->depths.v[d];
-                t.n_gen = p->gens.v[i];
-                t.n_seqs = p->seqs.v[s];
-                if (t.n_gen && each(ctx, &t, e) < 0)
-                    return e->code;
-            }
-    if (p->prompt_gen.n) {
-        t = (struct bench_test){
-            .kind = BENCH_PROMPT_GEN, .n_prompt = p->prompt_gen.v[0], .n_gen = p->prompt_gen.v[1], .n_seqs = 1};
-        if (each(ctx, &t, e) < 0)
+    for (unsigned i = 0; i < p->gens.n; i++)
+        for (unsigned s = 0; s < p->seqs.n && p->gens.v[i]; s++)
+            if (each(ctx, &(struct bench_test){BENCH_DECODE, 0, p->gens.v[i], depth, p->seqs.v[s]}, e) < 0)
+                return e->code;
+    const uint32_t *pair = p->prompt_gen.v;
+    if (p->prompt_gen.n && each(ctx, &(struct bench_test){BENCH_PROMPT_GEN, pair[0], pair[1], depth, 1}, e) < 0)
+        return e->code;
+    pair = p->mixed.v;
+    for (unsigned s = 0; p->mixed.n && s < p->seqs.n; s++)
+        if (each(ctx, &(struct bench_test){BENCH_MIXED, pair[0], pair[1], depth, p->seqs.v[s]}, e) < 0)
             return e->code;
-    }
-    for (unsigned s = 0; p->mixed.n && s < p->seqs.n; s++) {
-        t = (struct bench_test){.kind = BENCH_MIXED, .n_prompt = p->mixed.v[0], .n_gen = p->mixed.v[1], .n_seqs = p->seqs.v[s]};
-        if (each(ctx, &t, e) < 0)
-            return e->code;
-    }
     return 0;
+}
+
+/* Calls each(ctx, test) for every test on an opened model, in the order of their records, until one fails. */
+static int for_tests(const struct plan *p, test_fn *each, void *ctx, struct err *e) {
+    for (unsigned d = 0; d < p->depths.n && e->code == 0; d++)
+        tests_at(p, p->depths.v[d], each, ctx, e);
+    return e->code;
 }
 
 struct need {

@@ -24,8 +24,8 @@ static const struct opt opts_bench[] = {
     {"n-prompt", 'p', OPT_TEXT, "N,N", "tokens of prefill (default 512; 0 leaves it out)",
      offsetof(struct cmd_opts, bench_prompts), 0, 0},
     {"n-gen", 'n', OPT_TEXT, "N,N", "tokens decoded (default 64; 0 leaves it out)", offsetof(struct cmd_opts, bench_gens), 0, 0},
-    {"depth", 'd', OPT_TEXT, "N,N", "tokens in the cache before decoding (default 0)", offsetof(struct cmd_opts, bench_depths), 0,
-     0},
+    {"depth", 'd', OPT_TEXT, "N,N", "tokens in the cache before the clock starts (default 0)",
+     offsetof(struct cmd_opts, bench_depths), 0, 0},
     {"seqs", 0, OPT_TEXT, "N,N", "sequences decoded at once (default 1)", offsetof(struct cmd_opts, bench_seqs), 0, 0},
     {"pg", 0, OPT_TEXT, "P,N", "also: a prompt of P tokens, then N decoded", offsetof(struct cmd_opts, bench_pg), 0, 0},
     {"mixed", 0, OPT_TEXT, "P,N", "also: N steps of all sequences, a prompt of P tokens spread among them",
@@ -46,7 +46,8 @@ static const struct opt opts_bench[] = {
 static const char bench_text[] =
     "Each test runs once to warm up and then -r times; rounds in which other processes took more than --noise percent of the CPU time\n"
     "are run again, and the quietest count. The share of the ceiling is the time that the same products, attention and reads would take\n"
-    "at the rates of --ceilings, over the time they took. JSON records have llama-bench's keys.";
+    "at the rates of --ceilings, over the time they took; where others disturbed all rounds it is of the CPU time. CSV and JSON records\n"
+    "have llama-bench's keys.";
 
 static const struct opt opts_logits[] = {
     {"out", 'o', OPT_TEXT, "DIR", "also write the logits as DIR/0.npy, 1.npy, ... (float32 [rows][vocab])",

@@ -8,6 +8,8 @@ import subprocess
 MOAT = os.environ.get("MOAT", "build/moat")
 MODEL = "tests/golden/models/" + sorted(os.listdir("tests/golden/models"))[0]
 QUIET = ["--noise", "100", "-t", "1"]
+LLAMA_BENCH = set("build_commit cpu_info backends model_filename model_type model_size model_n_params n_batch n_ubatch n_threads type_k type_v n_prompt "
+                  "n_gen n_depth test_time avg_ns stddev_ns avg_ts stddev_ts samples_ns samples_ts".split())
 passed = failed = 0
 
 
@@ -28,10 +30,13 @@ def keys(r):
 
 def records():
     args = ["-p", "16,8", "-n", "4,2", "--depth", "3", "--seqs", "1,2", "--pg", "6,2", "--mixed", "6,4", "-r", "2"]
-    want = [(16, 0, 0, 1), (8, 0, 0, 1), (0, 4, 3, 1), (0, 4, 3, 2), (0, 2, 3, 1), (0, 2, 3, 2), (6, 2, 0, 1), (6, 4, 0, 1), (6, 4, 0, 2)]
+    want = [(16, 0, 3, 1), (8, 0, 3, 1), (0, 4, 3, 1), (0, 4, 3, 2), (0, 2, 3, 1), (0, 2, 3, 2), (6, 2, 3, 1), (6, 4, 3, 1), (6, 4, 3, 2)]
     out = run(MODEL, *args, "-o", "json")
     got = json.loads(out.stdout)
     check("records in order", [keys(r) for r in got] == want, out)
+    check("llama-bench's keys", LLAMA_BENCH <= got[0].keys(), LLAMA_BENCH - got[0].keys())
+    names = ["pp16 @ d3", "pp8 @ d3", "tg4 @ d3", "tg4 x 2 @ d3", "tg2 @ d3", "tg2 x 2 @ d3", "pp6+tg2 @ d3", "pp6 among tg4 @ d3", "pp6 among tg4 x 2 @ d3"]
+    check("names", [r["test"] for r in got] == names, got)
     for r in got:
         tokens = r["n_prompt"] + r["n_gen"] * r["n_seqs"]
         ok = len(r["samples_ts"]) == len(r["samples_ns"]) == 2 and r["model_filename"] == MODEL
@@ -61,7 +66,8 @@ def ceilings():
 
 def errors():
     for args, words in [((MODEL, "-p", "x"), "n-prompt"), ((MODEL, "--seqs", "0"), "seqs"), ((MODEL, "--pg", "5"), "pg"), ((MODEL, "-d", "1,"), "depth"),
-                        ((MODEL, "-n", "1,,2"), "n-gen"), ((), "MODEL"), ((MODEL, "--seqs", "9", "--chunk", "8"), "chunk")]:
+                        ((MODEL, "-n", "1,,2"), "n-gen"), ((), "MODEL"), ((MODEL, "--seqs", "9", "--chunk", "8"), "chunk"),
+                        ((MODEL, "-o", "sql"), "output")]:
         r = run(*args)
         check(f"refused {args[1:]}", r.returncode == 2 and words in r.stderr and r.stdout == "", r)
 

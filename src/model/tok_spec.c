@@ -165,10 +165,13 @@ static int read_flags(const struct gguf *g, const struct kind *kind, struct tok_
         {"tokenizer.ggml.add_sep_token", kind->add_sep, &s->add_sep},
         {"tokenizer.ggml.add_space_prefix", kind->add_space_prefix, &s->add_space_prefix},
         {"tokenizer.ggml.remove_extra_whitespaces", false, &s->remove_extra_spaces},
+        {"tokenizer.ggml.normalizer.lowercase", true, &s->lowercase},
     };
     int code = 0;
     for (size_t i = 0; code == 0 && i < N_ITEMS(flags); i++)
         code = gguf_bool_or(g, flags[i].key, flags[i].absent, flags[i].flag, e);
+    if (code == 0) /* BERT drops accents where it drops capitals */
+        code = gguf_bool_or(g, "tokenizer.ggml.normalizer.strip_accents", s->lowercase, &s->strip_accents, e);
     return code;
 }
 

@@ -44,6 +44,7 @@ struct tok_spec {
     uint32_t n_merges;
     int32_t bos, eos, eot, unk, sep, cls, pad, mask; /* ids or TOK_NONE */
     bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_spaces;
+    bool lowercase, strip_accents; /* WordPiece */
     struct str charsmap; /* SentencePiece precompiled normaliser, or empty */
 };
 struct tok; /* opaque, immutable: any number of threads */

@@ -36,10 +36,11 @@ static size_t unspell_bytes(struct str s, char *out) {
     return n;
 }
 
-static size_t unspell_spaces(struct str s, char *out) {
+/* WordPiece has a mark only where a word begins; a further one is a character of the text. */
+static size_t unspell_spaces(struct str s, bool first_only, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < s.n;)
-        if (s.n - i >= TOK_WORD_START_BYTES && memcmp(s.p + i, TOK_WORD_START, TOK_WORD_START_BYTES) == 0) {
+        if (!(first_only && i) && s.n - i >= TOK_WORD_START_BYTES && memcmp(s.p + i, TOK_WORD_START, TOK_WORD_START_BYTES) == 0) {
             out[n++] = ' ';
             i += TOK_WORD_START_BYTES;
         } else {
@@ -69,7 +70,8 @@ static struct str text_of(const struct tok *t, uint32_t id, char *room) {
     }
     if (added || (t->model == TOK_BPE && t->kinds[id] == TOK_USER))
         return name;
-    return (struct str){room, t->model == TOK_BPE ? unspell_bytes(name, room) : unspell_spaces(name, room)};
+    bool first_only = t->model == TOK_WORDPIECE;
+    return (struct str){room, t->model == TOK_BPE ? unspell_bytes(name, room) : unspell_spaces(name, first_only, room)};
 }
 
 /* Copies a piece's name and returns its bytes. Converters write SentencePiece's user-defined runs of spaces as spaces, but the
@@ -133,6 +135,17 @@ static int index_pieces(struct tok *t, struct err *e) {
         struct str key = t->model == TOK_BPE ? (struct str){&c, 1} : (struct str){name, (size_t)n};
         t->bytes[byte] = tok_map_find(t->model == TOK_BPE ? &t->by_text : &t->by_name, key);
     }
+    return 0;
+}
+
+int tok_index_prefixes(struct tok *t, struct err *e) {
+    uint32_t *ids = arena_array(&t->arena, t->n, sizeof *ids), n = 0;
+    if (!ids)
+        return err_set(e, ERR_MEMORY, "tokenizer", "out of memory for %u tokens", t->n);
+    for (uint32_t i = 0; i < t->n; i++)
+        if (may_come_of_text(t, i) && tok_map_find(&t->by_text, t->texts[i]) == i)
+            ids[n++] = i;
+    tok_prefixes_init(&t->pieces, t->texts, ids, n);
     return 0;
 }
 

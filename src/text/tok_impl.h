@@ -87,7 +87,7 @@ struct tok {
     size_t text_bytes_max;           /* longest key of by_text */
     struct tok_pairs pairs;
     uint32_t bytes[256];             /* the token of a byte alone, or TOK_ABSENT */
-    struct tok_prefixes pieces;      /* unigram: by_text in byte order */
+    struct tok_prefixes pieces;      /* unigram, WordPiece: by_text in byte order */
     struct tok_prefixes user, added; /* names that are found before anything else: user-defined; those and control */
     uint8_t *strip;                  /* STRIP_ bits of added tokens, or NULL where no token has any */
     const struct tok_rule *rule;     /* byte-level BPE */
@@ -114,6 +114,7 @@ struct tok_enc {
     struct err *e;
     size_t n_settled;                       /* ids up to the last added token: an unknown one behind it begins anew */
     struct buf text;                        /* a normalised copy */
+    struct buf word;                        /* see tok_wordpiece.c */
     struct buf symbols, links, heap, paths; /* see tok_merge.c, tok_unigram.c */
 };
 
@@ -129,6 +130,8 @@ int tok_bpe_init(struct tok *t, const struct tok_spec *spec, struct err *e) MUST
 int tok_spm_init(struct tok *t, const struct tok_spec *spec, struct err *e) MUST_USE;
 int tok_unigram_init(struct tok *t, const struct tok_spec *spec, struct err *e) MUST_USE;
 int tok_wordpiece_init(struct tok *t, const struct tok_spec *spec, struct err *e) MUST_USE;
+/* Fills t->pieces. */
+int tok_index_prefixes(struct tok *t, struct err *e) MUST_USE;
 
 /* Encodes one word by merging; what ends as no token is spelled in bytes. Words of at most UINT32_MAX bytes. */
 int tok_merge_word(struct tok_enc *x, struct str word) MUST_USE;

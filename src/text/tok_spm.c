@@ -98,6 +98,3 @@ int tok_unigram_init(struct tok *t, const struct tok_spec *spec, struct err *e) 
     (void)spec;
     return err_set(e, ERR_INPUT, "tokenizer.ggml.model", "is not built in yet");
 }
-int tok_wordpiece_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
-    return tok_unigram_init(t, spec, e);
-}

@@ -1,5 +1,5 @@
-/* unicode: NFC (UAX 15). Text is cut before each code point that never joins what is before it; such a sequence is decomposed,
- * its marks are put in order, and it is composed again. Linear in the text whatever the marks are. */
+/* unicode: NFC and NFD (UAX 15). Text is cut before each code point that never joins what is before it; such a sequence is
+ * decomposed, its marks are put in order, and for NFC it is composed again. Linear in the text whatever the marks are. */
 #include "unicode_props.h"
 #include "unicode_tables.h"
 
@@ -15,7 +15,8 @@ enum {
     HANGUL_N_V = 21,
     HANGUL_N_T = 28
 };
-enum { FIRST_MARK = 0x300, FIRST_MARK_LEAD = 0xcc }; /* code points below are starters and their own NFC; so are bytes below */
+/* Code points below are starters and their own NFC; so are texts of bytes below. U+00C0 is the first that NFD takes apart. */
+enum { FIRST_MARK = 0x300, FIRST_MARK_LEAD = 0xcc, FIRST_COMPOSED_LEAD = 0xc3 };
 
 struct mark {
     uint32_t cp;
@@ -149,12 +150,13 @@ static const char *take_sequence(struct sequence *q, const char *p, const char *
     return p;
 }
 
-void uc_nfc(struct str s, struct buf *out) {
+static void normalize(struct str s, bool nfc, struct buf *out) {
+    uint8_t first_lead = nfc ? FIRST_MARK_LEAD : FIRST_COMPOSED_LEAD;
     struct sequence q = {0};
     const char *p = s.p, *end = s.p + s.n;
     while (p < end && !out->failed) {
         const char *plain = p;
-        while (plain < end && (uint8_t)*plain < FIRST_MARK_LEAD)
+        while (plain < end && (uint8_t)*plain < first_lead)
             plain++;
         if (plain < end) /* the last plain character may take a mark */
             while (plain > p && ((uint8_t) * --plain & 0xc0) == 0x80)
@@ -170,13 +172,22 @@ void uc_nfc(struct str s, struct buf *out) {
             buf_byte(out, *next++);
         else {
             order(&q);
-            compose(&q);
+            if (nfc)
+                compose(&q);
             write_out(&q, out);
         }
         p = next;
     }
     free(q.at);
     free(q.spare);
+}
+
+void uc_nfc(struct str s, struct buf *out) {
+    normalize(s, true, out);
+}
+
+void uc_nfd(struct str s, struct buf *out) {
+    normalize(s, false, out);
 }
 
 bool uc_is_nfc(struct str s) {

@@ -45,7 +45,8 @@ uint32_t uc_lower(uint32_t cp); /* simple lower case (U+0130, the only one that 
 /* The full canonical decomposition of cp, not reordered: 1..4 code points. */
 unsigned uc_decompose(uint32_t cp, uint32_t out[4]);
 unsigned uc_combining(uint32_t cp); /* canonical combining class, 0 for starters */
-/* Appends the NFC form of s; bytes that are not UTF-8 are copied and end a sequence. */
+/* Appends the NFC or the NFD form of s; bytes that are not UTF-8 are copied and end a sequence. */
 void uc_nfc(struct str s, struct buf *out);
+void uc_nfd(struct str s, struct buf *out);
 /* Is s its own NFC form, seen at a glance? false: uc_nfc may still give the same bytes. */
 bool uc_is_nfc(struct str s);

@@ -19,7 +19,7 @@ def gguf_writer():
 
 def spelled(kind, text):
     """WordPiece's ## marks what goes on, GGUF's U+2581 what begins."""
-    if kind != "bert" or text.startswith("["):
+    if kind != "bert" or (text.startswith("[") and text.endswith("]")):
         return text
     return text[2:] if text.startswith("##") else "\u2581" + text
 

@@ -138,15 +138,17 @@ static int index_pieces(struct tok *t, struct err *e) {
     return 0;
 }
 
-int tok_index_prefixes(struct tok *t, struct err *e) {
+int tok_index_trie(struct tok *t, struct err *e) {
     uint32_t *ids = arena_array(&t->arena, t->n, sizeof *ids), n = 0;
     if (!ids)
         return err_set(e, ERR_MEMORY, "tokenizer", "out of memory for %u tokens", t->n);
     for (uint32_t i = 0; i < t->n; i++)
         if (may_come_of_text(t, i) && tok_map_find(&t->by_text, t->texts[i]) == i)
             ids[n++] = i;
-    tok_prefixes_init(&t->pieces, t->texts, ids, n);
-    return 0;
+    struct tok_prefixes sorted;
+    tok_prefixes_init(&sorted, t->texts, ids, n);
+    return tok_trie_init(&t->trie, &sorted, &t->arena) ? 0
+                                                       : err_set(e, ERR_MEMORY, "tokenizer", "out of memory for %u tokens", t->n);
 }
 
 /* ---- added tokens --------------------------------------------------------------------------------------------------------- */

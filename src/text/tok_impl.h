@@ -63,6 +63,23 @@ void tok_prefixes_init(struct tok_prefixes *t, const struct str *keys, uint32_t 
 /* Goes one byte further; false when no key has it. *id: the key that ends there, or TOK_ABSENT. */
 bool tok_walk_step(const struct tok_prefixes *t, struct tok_walk *w, uint8_t byte, uint32_t *id);
 
+/* The same keys byte by byte: one look-up a step, for what is searched at every position of a text. A node's edge for a byte is
+ * the pair (node, byte): its id is the next node, its rank the token that ends there. Node 0 is the root. */
+struct tok_trie {
+    struct tok_pairs edges;
+};
+/* Takes the keys of t, in their order. */
+bool tok_trie_init(struct tok_trie *trie, const struct tok_prefixes *t, struct arena *arena) MUST_USE;
+/* Goes from *node along `byte`; false when no key does. *id: the key that ends there, or TOK_ABSENT. */
+static inline bool tok_trie_step(const struct tok_trie *trie, uint32_t *node, uint8_t byte, uint32_t *id) {
+    const struct tok_pair *edge = tok_pairs_find(&trie->edges, *node, byte);
+    if (!edge)
+        return false;
+    *node = edge->id;
+    *id = edge->rank;
+    return true;
+}
+
 /* ---- the tokenizer -------------------------------------------------------------------------------------------------------- */
 
 struct tok_rule;      /* tok_pre.c: how byte-level BPE cuts a text into words */
@@ -87,7 +104,7 @@ struct tok {
     size_t text_bytes_max;           /* longest key of by_text */
     struct tok_pairs pairs;
     uint32_t bytes[256];             /* the token of a byte alone, or TOK_ABSENT */
-    struct tok_prefixes pieces;      /* unigram, WordPiece: by_text in byte order */
+    struct tok_trie trie;            /* unigram, WordPiece: by_text byte by byte */
     struct tok_prefixes user, added; /* names that are found before anything else: user-defined; those and control */
     uint8_t *strip;                  /* STRIP_ bits of added tokens, or NULL where no token has any */
     const struct tok_rule *rule;     /* byte-level BPE */
@@ -130,8 +147,8 @@ int tok_bpe_init(struct tok *t, const struct tok_spec *spec, struct err *e) MUST
 int tok_spm_init(struct tok *t, const struct tok_spec *spec, struct err *e) MUST_USE;
 int tok_unigram_init(struct tok *t, const struct tok_spec *spec, struct err *e) MUST_USE;
 int tok_wordpiece_init(struct tok *t, const struct tok_spec *spec, struct err *e) MUST_USE;
-/* Fills t->pieces. */
-int tok_index_prefixes(struct tok *t, struct err *e) MUST_USE;
+/* Fills t->trie. */
+int tok_index_trie(struct tok *t, struct err *e) MUST_USE;
 
 /* Encodes one word by merging; what ends as no token is spelled in bytes. Words of at most UINT32_MAX bytes. */
 int tok_merge_word(struct tok_enc *x, struct str word) MUST_USE;

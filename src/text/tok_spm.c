@@ -92,9 +92,3 @@ int tok_spm_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
     find_joins(t);
     return t->model == TOK_GEMMA4 ? tok_read_merges(t, spec, e) : rank_by_score(t, spec, e);
 }
-
-int tok_unigram_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
-    (void)t;
-    (void)spec;
-    return err_set(e, ERR_INPUT, "tokenizer.ggml.model", "is not built in yet");
-}

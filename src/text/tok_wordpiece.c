@@ -57,10 +57,9 @@ static bool is_punctuation(uint32_t cp, uint32_t class) {
 
 /* Bytes of the longest piece that text begins with, and its id; 0 where none is. */
 static size_t longest_piece(const struct tok *t, struct str text, uint32_t *id) {
-    struct tok_walk w = {0};
     size_t longest = 0;
-    uint32_t found;
-    for (size_t i = 0; i < text.n && tok_walk_step(&t->pieces, &w, (uint8_t)text.p[i], &found); i++)
+    uint32_t node = 0, found;
+    for (size_t i = 0; i < text.n && tok_trie_step(&t->trie, &node, (uint8_t)text.p[i], &found); i++)
         if (found != TOK_ABSENT) {
             longest = i + 1;
             *id = found;
@@ -198,5 +197,5 @@ int tok_wordpiece_init(struct tok *t, const struct tok_spec *spec, struct err *e
     t->encode = encode_wordpiece;
     t->lowercase = spec->lowercase;
     t->strip_accents = spec->strip_accents;
-    return tok_index_prefixes(t, e);
+    return tok_index_trie(t, e);
 }

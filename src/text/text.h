@@ -45,7 +45,7 @@ struct tok_spec {
     int32_t bos, eos, eot, unk, sep, cls, pad, mask; /* ids or TOK_NONE */
     bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_spaces;
     bool lowercase, strip_accents; /* WordPiece */
-    struct str charsmap; /* SentencePiece precompiled normaliser, or empty */
+    struct str charsmap;           /* SentencePiece precompiled normaliser, or empty */
 };
 struct tok; /* opaque, immutable: any number of threads */
 int tok_new(const struct tok_spec *spec, struct tok **out,

@@ -155,7 +155,8 @@ bool tok_trie_init(struct tok_trie *trie, const struct tok_prefixes *t, struct a
             if (edge->left == TOK_ABSENT)
                 *edge = (struct tok_pair){(uint32_t)node, (uint8_t)key.p[k], TOK_ABSENT, n_nodes++};
         }
-        edge->rank = t->ids[i];
+        if (edge) /* keys are not empty */
+            edge->rank = t->ids[i];
     }
     return true;
 }

@@ -52,7 +52,7 @@ struct cmd_opts {
     double bench_noise; /* percent */
     uint64_t r;
     const char *pooling, *completion;
-    bool man;
+    bool man, models;
 };
 
 struct cmd_args {

@@ -3,6 +3,8 @@
 
 static const struct opt opts_help_only[] = {
     {"man", 0, OPT_FLAG, NULL, "print the man page (roff)", offsetof(struct cmd_opts, man), 0, 0},
+    {"models", 0, OPT_FLAG, NULL, "list the architectures, weight formats and pre-tokenizers that are read",
+     offsetof(struct cmd_opts, models), 0, 0},
     {"completion", 0, OPT_TEXT, "bash|zsh|fish", "print a completion script", offsetof(struct cmd_opts, completion), 0, 0},
     {.name = NULL},
 };

@@ -19,6 +19,10 @@ static const struct family *find_family(struct str arch) {
     return NULL;
 }
 
+const char *model_arch(size_t i) {
+    return i < N_ITEMS(families) ? families[i]->arch : NULL;
+}
+
 /* Shapes, names and types of everything (rules 6 and 7); no weight is looked at but vectors. */
 static int load_shapes(struct loader *l, const struct gguf *g, uint32_t ctx, struct model *m, struct err *e) {
     *l = (struct loader){.g = g, .m = m, .e = e, .ctx = ctx};
@@ -26,7 +30,7 @@ static int load_shapes(struct loader *l, const struct gguf *g, uint32_t ctx, str
         return e->code;
     m->family = find_family(l->arch);
     if (!m->family)
-        return err_set(e, ERR_INPUT, "general.architecture", "'%.*s' is no architecture that moat knows",
+        return err_set(e, ERR_INPUT, "general.architecture", "'%.*s' is not computed; `moat help --models` lists what is",
                        (int)(l->arch.n < 64 ? l->arch.n : 64), l->arch.p);
     l->used = calloc(gguf_n_tensors(g) + 1, sizeof *l->used);
     l->weights_max = PARTS_MAX * (uint32_t)gguf_n_tensors(g) + 1;

@@ -21,6 +21,8 @@
  * missing; eot is found by its name; of WordPiece, bos is cls and add_sep says whether SEP follows. A `llama` vocabulary whose
  * scores are log-probabilities is TOK_UNIGRAM. */
 int model_tok_spec(const struct gguf *g, struct arena *arena, struct tok_spec *spec, struct err *e) MUST_USE;
+/* The i-th architecture that moat computes, in alphabetical order; NULL beyond the last. */
+const char *model_arch(size_t i);
 /* The chat template of a file, or an empty str; ERR_INPUT when it is no text. */
 int model_template(const struct gguf *g, struct str *out, struct err *e) MUST_USE;
 /* Rules 6 to 9 as loading applies them, weights included, without packing or computing. */

@@ -249,6 +249,10 @@ const struct tok_rule *tok_rule_find(struct str pre, struct str arch) {
     return named ? find(by_pre, N_ITEMS(by_pre), pre) : find(by_arch, N_ITEMS(by_arch), arch);
 }
 
+const char *tok_pre(size_t i) {
+    return i < N_ITEMS(by_pre) ? by_pre[i].name : NULL;
+}
+
 bool tok_rule_nfc(const struct tok_rule *r) {
     return r->nfc;
 }

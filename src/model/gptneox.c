@@ -23,7 +23,7 @@ struct gptneox *gptneox_load(struct loader *l, const struct gptneox_opts *opts) 
     struct gptneox *m = load_own(l, sizeof *m);
     if (!m)
         return NULL;
-    m->output = load_embd(l, &m->embd, &m->untied);
+    m->output = load_embd(l, opts->untied, &m->embd, &m->untied);
     m->output_norm = load_norm(l, LOAD_GLOBAL, "output_norm", hp->n_embd, opts->norm_bias);
     m->q_scale = 1 / sqrtf((float)hp->d_k);
     m->layers = load_array(l, hp->n_layers, sizeof *m->layers);
@@ -79,6 +79,7 @@ void gptneox_forward(struct pass *p) {
 static void load(struct loader *l) {
     const struct hparams *hp = load_hparams(l, "attention.layer_norm_epsilon");
     struct gptneox *m = gptneox_load(l, &(struct gptneox_opts){.fused = true,
+                                                               .untied = true,
                                                                .norm_bias = BIAS_MUST,
                                                                .qkv_bias = BIAS_MUST,
                                                                .bias = BIAS_MUST,

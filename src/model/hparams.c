@@ -142,8 +142,9 @@ static void read_head_dims(struct loader *l) {
     hp->d_k = may_u32(l, "attention.key_length", hp->n_embd / heads, 1, KERN_HEAD_MAX);
     hp->d_v = may_u32(l, "attention.value_length", hp->d_k, 1, KERN_HEAD_MAX);
     hp->n_rot = may_u32(l, "rope.dimension_count", hp->d_k, 2, hp->d_k);
+    const char *key = has_key(l, "rope.dimension_count") ? "rope.dimension_count" : "attention.key_length";
     if (!failed(l) && hp->n_rot % 2 != 0)
-        err_set(l->e, ERR_INPUT, key_of(l, "rope.dimension_count").z, "is %u; rotated dimensions come in pairs", hp->n_rot);
+        err_set(l->e, ERR_INPUT, key_of(l, key).z, "is %u; rotated dimensions come in pairs", hp->n_rot);
 }
 
 /* The attention factor of YaRN: 0.1 ln(factor) + 1, times what the file says (arXiv 2309.00071, section 3.4). */
@@ -190,8 +191,8 @@ static void read_vocab(struct loader *l) {
         err_set(l->e, ERR_INPUT, "token_embd.weight", "is no matrix of one row per token");
     l->hp.n_vocab = (uint32_t)embd->dims[1];
     const struct gguf_kv *tokens = gguf_find(l->g, "tokenizer.ggml.tokens");
-    uint32_t said = load_u32(l, "vocab_size", l->hp.n_vocab);
-    uint64_t n_tokens = tokens && tokens->type == GGUF_ARR ? tokens->n_items : said;
+    uint64_t n_tokens = tokens && tokens->type == GGUF_ARR ? tokens->n_items : l->hp.n_vocab;
+    uint32_t said = load_u32(l, "vocab_size", (uint32_t)n_tokens);
     if (said != n_tokens)
         err_set(l->e, ERR_INPUT, key_of(l, "vocab_size").z, "is %u, but tokenizer.ggml.tokens has %llu", said,
                 (unsigned long long)n_tokens);

@@ -38,13 +38,16 @@ void load_ffn(struct loader *l, int layer, enum load_ffn kind, enum load_bias bi
     load_linear(l, layer, "ffn_down", n_embd, n_ff, bias, &out->down);
 }
 
-const struct linear *load_embd(struct loader *l, struct linear *embd, struct linear *own) {
+const struct linear *load_embd(struct loader *l, bool must, struct linear *embd, struct linear *own) {
     load_linear(l, LOAD_GLOBAL, "token_embd", l->hp.n_vocab, l->hp.n_embd, BIAS_NONE, embd);
-    if (!load_has(l, LOAD_GLOBAL, "output.weight"))
+    if (!must && !load_has(l, LOAD_GLOBAL, "output.weight"))
         return embd;
     load_linear(l, LOAD_GLOBAL, "output", l->hp.n_vocab, l->hp.n_embd, BIAS_NONE, own);
     return own;
 }
+
+/* Keeps angles far below 2^53, where they have bits behind the point. Models have frequencies up to 1. */
+enum { FREQ_MAX = 1 << 20 };
 
 struct rope load_rope(struct loader *l, const struct kern_rope_spec *spec, bool adjacent) {
     struct rope r = {.spec = *spec, .adjacent = adjacent};
@@ -56,5 +59,10 @@ struct rope load_rope(struct loader *l, const struct kern_rope_spec *spec, bool 
     r.inv_freq = load_array(l, spec->n_dims / 2, sizeof *r.inv_freq);
     if (r.inv_freq)
         kern_rope_init(&r.spec, r.inv_freq);
+    for (uint32_t i = 0; r.inv_freq && i < spec->n_dims / 2; i++)
+        if (!(r.inv_freq[i] >= 0 && r.inv_freq[i] <= FREQ_MAX)) {
+            load_refuse(l, "rope.freq_base", "and its scaling give a frequency that is no number, or far above any model's");
+            break;
+        }
     return r;
 }

@@ -27,7 +27,7 @@ struct llama *llama_load(struct loader *l, const struct llama_opts *opts) {
     if (!m)
         return NULL;
     load_window_period(l, 0);
-    m->output = load_embd(l, &m->embd, &m->untied);
+    m->output = load_embd(l, false, &m->embd, &m->untied);
     m->output_norm = load_norm(l, LOAD_GLOBAL, "output_norm", hp->n_embd, BIAS_NONE);
     m->rope = load_rope(l, opts->rope, opts->adjacent);
     m->q_scale = 1 / sqrtf((float)hp->d_k);

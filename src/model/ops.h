@@ -86,7 +86,7 @@ void load_ctx_max(struct loader *l, uint32_t ctx_max); /* a larger context is re
 void *load_own(struct loader *l, size_t bytes);
 void *load_array(struct loader *l, size_t n, size_t item_bytes);
 enum { LOAD_GLOBAL = -1 };
-enum load_bias { BIAS_NONE, BIAS_MAY, BIAS_MUST };
+enum load_bias { BIAS_NONE, BIAS_MAY, BIAS_MUST }; /* may: in all layers or in none */
 /* Tensor "blk.LAYER.NAME.weight" (LOAD_GLOBAL: "NAME.weight") of k inputs (dims[0]) and n outputs (dims[1]). */
 void load_linear(struct loader *l, int layer, const char *name, uint64_t n, uint64_t k, enum load_bias bias, struct linear *out);
 /* The same for outputs [from, from + n) of a tensor that has n_all: several matrices that a file holds as one. */
@@ -99,8 +99,8 @@ void load_linear_rows(struct loader *l, int layer, const char *name, struct load
 void load_attn(struct loader *l, int layer, bool fused, enum load_bias qkv, enum load_bias output, struct attn *out);
 enum load_ffn { FFN_GATED, FFN_PLAIN, FFN_FUSED }; /* fused: rows of ffn_gate, then of ffn_up, in one ffn_up */
 void load_ffn(struct loader *l, int layer, enum load_ffn kind, enum load_bias bias, struct ffn *out);
-/* token_embd into embd. Gives back the output matrix: `own` if the file has output.weight, else embd (tied). */
-const struct linear *load_embd(struct loader *l, struct linear *embd, struct linear *own);
+/* token_embd into embd. Gives back the output matrix: `own` if the file has output.weight or must have it, else embd (tied). */
+const struct linear *load_embd(struct loader *l, bool must, struct linear *embd, struct linear *own);
 /* n plain values of tensor "blk.LAYER.NAME" as float32; `must` 0: NULL where the file has none. */
 const float *load_vector(struct loader *l, int layer, const char *name, uint64_t n, bool must);
 struct norm load_norm(struct loader *l, int layer, const char *name, uint64_t n, enum load_bias bias);

@@ -3,20 +3,26 @@
  * original context, another one when more is served. */
 #include "llama.h"
 
-static void load(struct loader *l) {
-    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
+static struct kern_rope_spec load_longrope(struct loader *l, const struct hparams *hp) {
     struct kern_rope_spec spec = hp->rope;
     uint32_t original = load_u32(l, "rope.scaling.original_context_length", hp->n_ctx_train);
-    const float *longer = load_vector(l, LOAD_GLOBAL, "rope_factors_long.weight", hp->n_rot / 2, false);
-    const float *shorter = load_vector(l, LOAD_GLOBAL, "rope_factors_short.weight", hp->n_rot / 2, longer != NULL);
-    if (longer && original < 2)
-        load_refuse(l, "rope.scaling.original_context_length", "is below 2");
-    if (longer && shorter) {
-        float stretch = (float)hp->n_ctx_train / (float)original;
-        spec.factors = load_ctx(l) > original ? longer : shorter;
-        spec.attn_factor =
-            load_positive(l, "rope.scaling.attn_factor", kern_rope_attn_factor(KERN_ROPE_LONGROPE, stretch, (float)original));
-    }
+    const float *longer = load_vector(l, LOAD_GLOBAL, "rope_factors_long.weight", hp->n_rot / 2, true);
+    const float *shorter = load_vector(l, LOAD_GLOBAL, "rope_factors_short.weight", hp->n_rot / 2, true);
+    if (original < 2 || original > hp->n_ctx_train)
+        load_refuse(l, "rope.scaling.original_context_length", "is below 2, or above context_length");
+    if (spec.scaling != KERN_ROPE_NONE && spec.scaling != KERN_ROPE_LONGROPE)
+        load_refuse(l, "rope.scaling.type", "is not 'longrope', but there are rope_factors");
+    float stretch = (float)hp->n_ctx_train / (float)(original ? original : 1);
+    spec.factors = load_ctx(l) > original ? longer : shorter;
+    spec.attn_factor =
+        load_positive(l, "rope.scaling.attn_factor", kern_rope_attn_factor(KERN_ROPE_LONGROPE, stretch, (float)original));
+    return spec;
+}
+
+static void load(struct loader *l) {
+    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
+    bool stretched = load_has(l, LOAD_GLOBAL, "rope_factors_long.weight") || load_has(l, LOAD_GLOBAL, "rope_factors_short.weight");
+    struct kern_rope_spec spec = stretched ? load_longrope(l, hp) : hp->rope;
     llama_load(l, &(struct llama_opts){.rope = &spec, .fused = true});
 }
 

@@ -11,6 +11,7 @@ static void load(struct loader *l) {
     const struct hparams *hp = load_hparams(l, "attention.layer_norm_epsilon");
     bool parallel = load_bool(l, "use_parallel_residual", false);
     struct gptneox *m = gptneox_load(l, &(struct gptneox_opts){.gated = true,
+                                                               .untied = true,
                                                                .norm_bias = BIAS_MUST,
                                                                .qkv_bias = BIAS_MAY,
                                                                .attn_norm = "attn_norm",

@@ -58,9 +58,21 @@ static void check_matrix(struct loader *l, const char *name, const struct gguf_t
         err_set(l->e, ERR_INPUT, name, "has type %s, which is no type for weights here", dtype_info(t->type)->name);
 }
 
+/* A bias that may be there is there in all layers or in none: what is left over of another layer stays unasked for, and is refused. */
+static const float *load_bias(struct loader *l, int layer, const char *name, uint64_t n, enum load_bias bias) {
+    char full[NAME_BYTES], first[NAME_BYTES];
+    tensor_name(full, layer, name, ".bias");
+    tensor_name(first, layer > 0 ? 0 : layer, name, ".bias");
+    if (bias == BIAS_MAY)
+        bias = gguf_tensor(l->g, first) ? BIAS_MUST : BIAS_NONE;
+    if (bias == BIAS_MUST && layer > 0 && !gguf_tensor(l->g, full) && gguf_tensor(l->g, first))
+        err_set(l->e, ERR_INPUT, full, "is missing, but %s is there", first);
+    return bias == BIAS_MUST ? load_vector(l, LOAD_GLOBAL, full, n, true) : NULL;
+}
+
 void load_linear_rows(struct loader *l, int layer, const char *name, struct load_rows rows, uint64_t k, enum load_bias bias,
                       struct linear *out) {
-    char full[NAME_BYTES], bias_name[NAME_BYTES];
+    char full[NAME_BYTES];
     if (l->e->code)
         return;
     tensor_name(full, layer, name, ".weight");
@@ -75,11 +87,8 @@ void load_linear_rows(struct loader *l, int layer, const char *name, struct load
         (struct weight){.w = &out->w, .tensor = t, .rows = t->data + rows.from * dtype_bytes(t->type, k)};
     if (k > l->m->acts_k)
         l->m->acts_k = (uint32_t)k;
-    if (bias != BIAS_NONE) {
-        tensor_name(bias_name, layer, name, ".bias");
-        const float *b = load_vector(l, LOAD_GLOBAL, bias_name, rows.n_all, bias == BIAS_MUST);
-        out->bias = b ? b + rows.from : NULL;
-    }
+    const float *b = load_bias(l, layer, name, rows.n_all, bias);
+    out->bias = b ? b + rows.from : NULL;
 }
 
 void load_linear(struct loader *l, int layer, const char *name, uint64_t n, uint64_t k, enum load_bias bias, struct linear *out) {
@@ -118,10 +127,7 @@ struct norm load_norm(struct loader *l, int layer, const char *name, uint64_t n,
     struct norm norm = {0};
     tensor_name(full, layer, name, ".weight");
     norm.w = load_vector(l, LOAD_GLOBAL, full, n, true);
-    if (bias != BIAS_NONE) {
-        tensor_name(full, layer, name, ".bias");
-        norm.b = load_vector(l, LOAD_GLOBAL, full, n, bias == BIAS_MUST);
-    }
+    norm.b = load_bias(l, layer, name, n, bias);
     return norm;
 }
 

@@ -21,7 +21,8 @@ static struct kern_rope_spec load_longrope(struct loader *l, const struct hparam
 
 static void load(struct loader *l) {
     const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
-    bool stretched = load_has(l, LOAD_GLOBAL, "rope_factors_long.weight") || load_has(l, LOAD_GLOBAL, "rope_factors_short.weight");
+    bool stretched =
+        load_has(l, LOAD_GLOBAL, "rope_factors_long.weight") || load_has(l, LOAD_GLOBAL, "rope_factors_short.weight");
     struct kern_rope_spec spec = stretched ? load_longrope(l, hp) : hp->rope;
     llama_load(l, &(struct llama_opts){.rope = &spec, .fused = true});
 }

@@ -50,7 +50,7 @@ struct tok_spec {
 struct tok; /* opaque, immutable: any number of threads */
 int tok_new(const struct tok_spec *spec, struct tok **out,
             struct err *e) MUST_USE; /* ERR_INPUT names the field; unknown pre by name */
-const char *tok_pre(size_t i); /* the i-th tokenizer.ggml.pre that tok_new knows; NULL beyond the last */
+const char *tok_pre(size_t i);       /* the i-th tokenizer.ggml.pre that tok_new knows; NULL beyond the last */
 void tok_free(struct tok *t);
 uint32_t tok_n(const struct tok *t);
 int32_t tok_bos(const struct tok *t); /* TOK_NONE where the model's settings add none */

@@ -98,17 +98,20 @@ run: all
 	@$(BUILD)/moat serve $(ARGS)
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
-$(BUILD)/tests/%: tests/%.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags
+$(TESTS:=.o): $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags | setup-test
 	@mkdir -p $(@D)
+	$(SAY) CC $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(TEST_ISA) -Wno-conversion -Isrc -Itests -MMD -MP -c $< -o $@
+$(TESTS): %: %.o $(BUILD)/libmoat.a $(DEPS_OBJ)
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS_ALL) -Wno-conversion -Isrc -Itests -MMD -MP $(LDFLAGS) $< -o $@ $(BUILD)/libmoat.a -lcmocka $(LIBS)
+	$(Q)$(CC) $(SAN) $(TEST_WRAP) $(LDFLAGS) -o $@ $< $(BUILD)/libmoat.a -lcmocka $(LIBS)
 # The calls that tests/fault makes fail.
-$(BUILD)/tests/fault/%: LDFLAGS += -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat
+$(filter $(BUILD)/tests/fault/%,$(TESTS)): private TEST_WRAP := -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat
 # tests/sim has its own clock and its own model.
-$(BUILD)/tests/sim/%: LDFLAGS += -Wl,--wrap=clock_ns,--wrap=model_forward
+$(filter $(BUILD)/tests/sim/%,$(TESTS)): private TEST_WRAP := -Wl,--wrap=clock_ns,--wrap=model_forward
 # The AVX-512 products run there on AVX2, through SIMDe.
 ifeq ($(TARGET),x86_64)
-$(BUILD)/tests/kern/test_dot_avx512 $(BUILD)/tests/kern/test_fun_avx512: CFLAGS += $(ISA_avx2) -Wno-psabi
+$(BUILD)/tests/kern/test_dot_avx512.o $(BUILD)/tests/kern/test_fun_avx512.o: private TEST_ISA := $(ISA_avx2) -Wno-psabi
 endif
 # Fuzz targets replay their corpus when built by any compiler; `make long` builds them with libFuzzer.
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags

@@ -28,7 +28,7 @@ TIERS_x86_64 := avx2 avx512
 TIERS_aarch64 := neon
 ISA_avx2 := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c -mprefer-vector-width=512
-ISA_neon := -march=armv8.2-a+dotprod+fp16
+ISA_neon := -march=armv8.2-a+dotprod
 ALL_TIERS := $(TIERS_x86_64) $(TIERS_aarch64)
 OTHER_TIERS := $(filter-out $(TIERS_$(TARGET)),$(ALL_TIERS))
 

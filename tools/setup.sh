@@ -10,6 +10,9 @@ build_packages='gcc:gcc libc6-dev:/usr/include/stdio.h pkg-config:pkg-config lib
 libedit-dev:/usr/include/histedit.h libyaml-dev:/usr/include/yaml.h python3-pip:PIP python3-venv:PIP ca-certificates:/etc/ssl/certs/ca-certificates.crt'
 test_packages='libcmocka-dev:/usr/include/cmocka.h clang:clang clang-format:clang-format libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang
 cppcheck:cppcheck libsimde-dev:/usr/include/simde/x86/avx512.h nodejs:node npm:npm curl:curl'
+# On x86 the tier of 64-bit ARM is built and run too.
+[ "$(uname -m)" != x86_64 ] || test_packages="$test_packages gcc-aarch64-linux-gnu:/usr/bin/aarch64-linux-gnu-gcc
+libc6-dev-arm64-cross:/usr/aarch64-linux-gnu/include/stdio.h qemu-user:qemu-aarch64"
 
 has() {
     case $1 in

@@ -38,6 +38,14 @@ static bool has_avx512(void) {
 }
 #endif
 
+#ifdef __aarch64__
+#include <sys/auxv.h>
+
+static bool has_neon(void) {
+    return getauxval(AT_HWCAP) & 1ul << 20; /* ASIMDDP: the dot products */
+}
+#endif
+
 static bool has_c(void) {
     return true;
 }
@@ -51,6 +59,9 @@ static const struct tier {
 #ifdef __x86_64__
     {&kern_avx2, has_avx2},
     {&kern_avx512, has_avx512},
+#endif
+#ifdef __aarch64__
+    {&kern_neon, has_neon},
 #endif
 };
 

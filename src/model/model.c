@@ -82,6 +82,9 @@ static void fill_info(struct model *m, const struct gguf *g, uint32_t ctx) {
 
 /* Layers of a page lie one after the other. */
 static int lay_out_kv(struct model *m, enum dtype type, struct err *e) {
+    if (type == DTYPE_Q8_0 && (m->hp.d_k % 32 || m->hp.d_v % 32))
+        return err_set(e, ERR_USAGE, "kv", "q8 keeps 32 values by one scale, and the heads of this model have %u and %u; use f16",
+                       m->hp.d_k, m->hp.d_v);
     m->kv = arena_array(&m->arena, m->hp.n_layers, sizeof *m->kv);
     if (!m->kv)
         return err_set(e, ERR_MEMORY, "model", "no memory");

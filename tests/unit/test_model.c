@@ -123,6 +123,30 @@ static void a_fault_stays_in_its_row(void **state) {
     assert_memory_equal(logits + model_info(f->model)->n_vocab, clean, model_info(f->model)->n_vocab * sizeof(float));
 }
 
+/* Token 7 is a spike in dimension 0, whose key overflows: it fails, and what stands before it and beside it keeps its bits. */
+static void keys_and_values_must_be_finite(void **state) {
+    struct fixture *f = *state;
+    float clean[N_VOCAB_MAX], logits[4 * N_VOCAB_MAX];
+    uint16_t faults[4] = {0};
+    uint16_t *embd = (uint16_t *)(void *)tensor_bytes(f, "token_embd.weight");
+    uint64_t n = gguf_tensor(f->gguf, "token_embd.weight")->dims[0];
+    assert_int_equal(gguf_tensor(f->gguf, "blk.0.attn_k.weight")->type, DTYPE_F32);
+    memset(embd + 7 * n, 0, n * sizeof *embd);
+    embd[7 * n] = 0x7bff; /* 65504 */
+    embd[50 * n] = embd[51 * n] = 0;
+    ((float *)(void *)tensor_bytes(f, "blk.0.attn_k.weight"))[0] = 3e38f;
+    open_all(f);
+    alone(f, 50, 2, clean);
+    assert_true(kv_reserve(f->kv, 1, 3) && kv_reserve(f->kv, 2, 1));
+    struct row rows[4] = {{.seq = 1, .token = 50},
+                          {.seq = 1, .pos = 1, .token = 51, .want_logits = true},
+                          {.seq = 1, .pos = 2, .token = 7},
+                          {.seq = 2, .token = 50}};
+    model_forward(f->model, f->kv, rows, 4, logits, faults);
+    assert_memory_equal(faults, ((uint16_t[]){0, 0, 1, 0}), sizeof faults);
+    assert_memory_equal(logits, clean, model_info(f->model)->n_vocab * sizeof(float));
+}
+
 static void refuses_what_is_not_finite(void **state) {
     struct fixture *f = *state;
     struct err e = {0};
@@ -150,14 +174,25 @@ static void refuses_a_context_beyond_its_tables(void **state) {
     assert_string_equal(e.where, "ctx");
 }
 
+/* Heads of 24 have no blocks of 32. */
+static void refuses_a_q8_cache_that_does_not_divide(void **state) {
+    struct fixture *f = *state;
+    struct err e = {0};
+    struct model_opts opts = {.kern = kern_get(NULL, &e), .pool = f->pool, .kv_type = DTYPE_Q8_0};
+    assert_int_equal(model_open(f->gguf, &opts, &f->model, &e), ERR_USAGE);
+    assert_string_equal(e.where, "kv");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(batches_move_no_bit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_rows_and_no_logits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_fault_stays_in_its_row, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keys_and_values_must_be_finite, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_what_is_not_finite, set_up, tear_down),
         cmocka_unit_test_setup_teardown(check_finds_what_packing_would, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_context_beyond_its_tables, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_a_q8_cache_that_does_not_divide, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

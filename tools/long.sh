@@ -19,7 +19,7 @@ for source in tests/fuzz/fuzz_*.c; do
 done
 for script in tests/kern/*.sh; do
     echo "== $script"
-    bash "$script"
+    bash "$script" --all
 done
 if [ -e tests/kern/sweep.c ]; then
     make --no-print-directory build/tests/kern/sweep && build/tests/kern/sweep

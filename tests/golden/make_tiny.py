@@ -78,17 +78,21 @@ def vocabulary(w):
     w.put("tokenizer.ggml.eos_token_id", "u32", 257)
 
 
-def llama(w, name, arch, n_layers, n_embd, n_heads, n_kv, d, n_ff, types, tied, biases=False, extra=()):
+def keys(w, name, arch, n_layers, n_embd, n_heads, n_kv, d, n_ff, eps, extra):
     w.put("general.architecture", "str", arch)
     w.put("general.name", "str", name)
     for key, value in (("block_count", n_layers), ("context_length", 1024), ("embedding_length", n_embd), ("feed_forward_length", n_ff),
                        ("attention.head_count", n_heads), ("attention.head_count_kv", n_kv), ("attention.key_length", d),
                        ("attention.value_length", d), ("rope.dimension_count", d)):
         w.put(f"{arch}.{key}", "u32", value)
-    w.put(f"{arch}.attention.layer_norm_rms_epsilon", "f32", 1e-5)
+    w.put(f"{arch}.attention.{eps}", "f32", 1e-5)
     for key, kind, value in extra:
         w.put(f"{arch}.{key}", kind, value)
     vocabulary(w)
+
+
+def llama(w, name, arch, n_layers, n_embd, n_heads, n_kv, d, n_ff, types, tied, biases=False, extra=()):
+    keys(w, name, arch, n_layers, n_embd, n_heads, n_kv, d, n_ff, "layer_norm_rms_epsilon", extra)
     kind = iter(types * 100)
 
     def matrix(tensor, n, k, gain=1.0):
@@ -112,6 +116,38 @@ def llama(w, name, arch, n_layers, n_embd, n_heads, n_kv, d, n_ff, types, tied, 
         matrix(f"blk.{i}.ffn_down", n_embd, n_ff)
 
 
+def matrices(w, i, types, shapes):
+    for (name, n, k, gain), dtype in zip(shapes, types * 100):
+        w.tensor(f"blk.{i}.{name}.weight", (k, n), dtype, gain / k ** 0.5)
+
+
+def gemma2(w, name, n_layers, n, n_heads, n_kv, d, n_ff, types):
+    """Windows in every second layer, caps that are felt, norms after each half."""
+    keys(w, name, "gemma2", n_layers, n, n_heads, n_kv, d, n_ff, "layer_norm_rms_epsilon",
+         [("attention.sliding_window", "u32", 50), ("attn_logit_softcapping", "f32", 5.0), ("final_logit_softcapping", "f32", 3.0)])
+    w.tensor("token_embd.weight", (n, N_VOCAB), F16, 1.0)
+    w.tensor("output_norm.weight", (n,), F32, 0.2, 1.0)
+    for i in range(n_layers):
+        for norm in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+            w.tensor(f"blk.{i}.{norm}.weight", (n,), F32, 0.2, 1.0)
+        matrices(w, i, types, (("attn_q", n_heads * d, n, 2.0), ("attn_k", n_kv * d, n, 2.0), ("attn_v", n_kv * d, n, 1.0),
+                               ("attn_output", n, n_heads * d, 1.0), ("ffn_gate", n_ff, n, 1.0), ("ffn_up", n_ff, n, 1.0),
+                               ("ffn_down", n, n_ff, 1.0)))
+
+
+def mpt(w, name, n_layers, n, n_heads, d, n_ff, types):
+    """ALiBi for heads that are no power of two, layer norms, clamped q, k and v, exact GELU without gate."""
+    keys(w, name, "mpt", n_layers, n, n_heads, n_heads, d, n_ff, "layer_norm_epsilon",
+         [("attention.clamp_kqv", "f32", 1.5), ("attention.max_alibi_bias", "f32", 8.0)])
+    w.tensor("token_embd.weight", (n, N_VOCAB), F16, 1.0)
+    w.tensor("output_norm.weight", (n,), F32, 0.2, 1.0)
+    for i in range(n_layers):
+        for norm in ("attn_norm", "ffn_norm"):
+            w.tensor(f"blk.{i}.{norm}.weight", (n,), F32, 0.2, 1.0)
+        matrices(w, i, types, (("attn_qkv", 3 * n_heads * d, n, 1.0), ("attn_output", n, n_heads * d, 1.0), ("ffn_up", n_ff, n, 1.0),
+                               ("ffn_down", n, n_ff, 1.0)))
+
+
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
     os.makedirs(folder, exist_ok=True)
@@ -127,6 +163,12 @@ def main():
     w = Writer(3)
     llama(w, "tiny-kquants", "llama", 1, 256, 4, 1, 64, 256, [Q6_K, Q4_K, Q5_K], True)
     w.write(os.path.join(folder, "tiny-kquants.gguf"))
+    w = Writer(4)
+    gemma2(w, "tiny-caps", 2, 64, 3, 1, 32, 96, [Q8_0, Q4_1])
+    w.write(os.path.join(folder, "tiny-caps.gguf"))
+    w = Writer(5)
+    mpt(w, "tiny-alibi", 2, 96, 3, 32, 128, [Q8_0, Q4_0])
+    w.write(os.path.join(folder, "tiny-alibi.gguf"))
 
 
 main()

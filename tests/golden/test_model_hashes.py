@@ -3,7 +3,9 @@
 """Golden hashes of logits: the tiny models in models/ and the default model give the committed bits whatever the chunk, the
 batch, the number of threads and the instruction set.
 
-usage: test_model_hashes.py [--update]     (--update writes model_hashes.json; say in the commit which rule moved the bits)
+usage: test_model_hashes.py [--update | --few]
+    --update    writes model_hashes.json; say in the commit which rule moved the bits
+    --few       each instruction set once, alone and in a batch: for programs of other compilers
 """
 import json
 import os
@@ -14,7 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 HASHES = os.path.join(HERE, "model_hashes.json")
 MOAT = os.environ.get("MOAT", "build/moat")
 DEFAULT_MODEL = os.environ.get("MOAT_TEST_MODEL", "")
-TINY = ["tiny-kquants", "tiny-llama", "tiny-window"]
+TINY = {"tiny-alibi": ("f16", "f32", "q8"), "tiny-caps": ("f16", "f32", "q8"), "tiny-kquants": ("f16", "f32", "q8"), "tiny-llama": ("f16", "f32"),
+        "tiny-window": ("f16", "f32")}  # and their types of KV cache: q8 needs heads of 32 n
 N_VOCAB, DEFAULT_N_VOCAB = 288, 49152
 
 
@@ -48,12 +51,15 @@ def hashes(model, lines, *options):
 def cases():
     """(name in the file of hashes, model, lines, ways to compute them)"""
     every_isa = list(isas())
-    for name in TINY:
-        for kv in ("f16", "f32"):
+    for name, types in TINY.items():
+        for kv in types:
             ways = WAYS + [["--isa", isa] for isa in every_isa] + [["--isa", "c", "--together"]]
+            if "--few" in sys.argv:
+                ways = [["--isa", isa, *way] for isa in every_isa for way in ([], ["--together", "--chunk", "7", "--threads", "3"])]
             yield f"{name} {kv}", os.path.join(HERE, "models", name + ".gguf"), TINY_LINES, [[*way, "--kv", kv] for way in ways]
-    if DEFAULT_MODEL:
+    if DEFAULT_MODEL and "--few" not in sys.argv:
         yield "default f16", DEFAULT_MODEL, DEFAULT_LINES, WAYS + [["--isa", isa] for isa in every_isa if isa != "c"]
+    if DEFAULT_MODEL:
         # the definition takes half a second a token here: it computes the short line only
         yield "default f16 short", DEFAULT_MODEL, DEFAULT_LINES[:1], [["--isa", isa] for isa in every_isa]
 

@@ -350,7 +350,7 @@ const char *tok_scan_spelled_digits(const char *p, const char *end, const struct
 }
 
 static bool is_word(uint32_t class) {
-    return class & (UC_L | UC_M | UC_ND | UC_NL | UC_PC);
+    return class & (UC_L | UC_M | UC_N | UC_PC); /* as the regular expressions of the published tokenizers have it */
 }
 
 /* The run of numbers at p where it is one to be cut, or p. */

@@ -3,6 +3,7 @@
 #include "../gguf/gguf.h"
 #include "../kern/kern.h"
 #include "../engine/engine.h"
+#include "../model/model.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -119,7 +120,8 @@ static int json_tensors(const struct gguf *g, struct buf *b, struct err *e) {
         buf_fmt(b, ", \"type\": \"%s\", \"dims\": [", dtype_info(t->type)->name);
         for (uint32_t d = 0; d < t->n_dims; d++)
             buf_fmt(b, "%s%llu", d ? ", " : "", (unsigned long long)t->dims[d]);
-        buf_fmt(b, "], \"bytes\": %llu, \"offset\": %llu, \"file_offset\": %llu}", (unsigned long long)t->bytes,
+        buf_z(b, model_ignores(g, t->name) ? "], \"ignored\": true" : "]");
+        buf_fmt(b, ", \"bytes\": %llu, \"offset\": %llu, \"file_offset\": %llu}", (unsigned long long)t->bytes,
                 (unsigned long long)t->offset, (unsigned long long)(gguf_data_start(g) + t->offset));
         code = flush(b, e);
     }
@@ -192,8 +194,8 @@ static void print_tensors(const struct gguf *g) {
         char shape[96] = "";
         for (uint32_t d = 0, n = 0; d < t->n_dims; d++)
             n += (uint32_t)snprintf(shape + n, sizeof shape - n, "%s%llu", d ? " x " : "", (unsigned long long)t->dims[d]);
-        printf("  %-36.*s %-7s %-20s %12llu bytes\n", (int)t->name.n, t->name.p, dtype_info(t->type)->name, shape,
-               (unsigned long long)t->bytes);
+        printf("  %-36.*s %-7s %-20s %12llu bytes%s\n", (int)t->name.n, t->name.p, dtype_info(t->type)->name, shape,
+               (unsigned long long)t->bytes, model_ignores(g, t->name) ? ", ignored" : "");
     }
 }
 

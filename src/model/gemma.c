@@ -75,6 +75,8 @@ static void load_gemma3(struct loader *l) {
     struct gemma *m = load(l, 6, 62, true);
     if (!m)
         return;
+    if (load_f32(l, "rope.freq_base", 0) == 0)
+        load_refuse(l, "rope.freq_base", "is missing, and no size of Gemma 3 has the usual base");
     struct kern_rope_spec local = {
         .n_dims = load_hp(l)->n_rot, .base = load_positive(l, "rope.freq_base_swa", 10000), .factor = 1};
     m->rope_local = load_rope(l, &local, false);

@@ -78,16 +78,16 @@ float load_positive(struct loader *l, const char *key, float absent) {
     return v;
 }
 
-/* out[n_layers] of an integer or an array of one integer per layer. */
+/* out[n_blocks] of an integer or an array of one integer per layer. */
 static void need_layers(struct loader *l, const char *key, uint32_t min, uint32_t max, uint32_t *out) {
-    if (failed(l) || gguf_u32_layers(l->g, key_of(l, key).z, l->hp.n_layers, out, l->e) < 0)
+    if (failed(l) || gguf_u32_layers(l->g, key_of(l, key).z, l->n_blocks, out, l->e) < 0)
         return;
     for (uint32_t i = 0; i < l->hp.n_layers; i++)
         check_range(l, key, out[i], min, max);
 }
 
 static void read_layer_shapes(struct loader *l) {
-    uint32_t n = l->hp.n_layers;
+    uint32_t n = l->n_blocks;
     struct layer_shape *shapes = load_array(l, n, sizeof *shapes);
     uint32_t *heads = load_array(l, n, sizeof *heads), *kv = load_array(l, n, sizeof *kv), *ff = load_array(l, n, sizeof *ff);
     uint32_t *window = load_array(l, n, sizeof *window);
@@ -113,9 +113,8 @@ void load_window_period(struct loader *l, uint32_t period) {
     const char *key = "attention.sliding_window_pattern";
     const struct gguf_kv *kv = failed(l) ? NULL : gguf_find(l->g, key_of(l, key).z);
     const uint8_t *windowed = kv && kv->type == GGUF_ARR && kv->item == GGUF_BOOL ? kv->value : NULL;
-    if (windowed && kv->n_items != l->hp.n_layers)
-        err_set(l->e, ERR_INPUT, key_of(l, key).z, "has %llu items for %u layers", (unsigned long long)kv->n_items,
-                l->hp.n_layers);
+    if (windowed && kv->n_items != l->n_blocks)
+        err_set(l->e, ERR_INPUT, key_of(l, key).z, "has %llu items for %u layers", (unsigned long long)kv->n_items, l->n_blocks);
     if (!windowed)
         period = may_u32(l, key, period, 0, UINT32_MAX);
     for (uint32_t i = 0; i < l->hp.n_layers && !failed(l); i++)
@@ -241,12 +240,22 @@ const struct hparams *load_hp(const struct loader *l) {
     return &l->hp;
 }
 
+/* block_count includes layers that predict tokens further ahead; each has the matrix that joins its two inputs. */
+static void leave_out_further_layers(struct loader *l) {
+    uint32_t further = may_u32(l, "nextn_predict_layers", 0, 0, l->n_blocks ? l->n_blocks - 1 : 0);
+    l->hp.n_layers = l->n_blocks - further;
+    for (uint32_t i = l->hp.n_layers; i < l->n_blocks && !failed(l); i++)
+        if (!load_has(l, (int)i, "nextn.eh_proj.weight"))
+            err_set(l->e, ERR_INPUT, key_of(l, "nextn_predict_layers").z, "is %u, but there is no blk.%u.nextn.eh_proj.weight", further, i);
+}
+
 const struct hparams *load_hparams(struct loader *l, const char *eps_key) {
     struct hparams *hp = &l->hp;
     check_kind(l);
     /* A layer has several tensors, so their number bounds the layers before anything is allocated for them. */
     uint64_t n_tensors = gguf_n_tensors(l->g);
-    hp->n_layers = need_u32(l, "block_count", 1, n_tensors < UINT32_MAX ? (uint32_t)n_tensors : UINT32_MAX);
+    l->n_blocks = need_u32(l, "block_count", 1, n_tensors < UINT32_MAX ? (uint32_t)n_tensors : UINT32_MAX);
+    leave_out_further_layers(l);
     hp->n_ctx_train = need_u32(l, "context_length", 1, CTX_MAX);
     hp->n_embd = need_u32(l, "embedding_length", 1, EMBD_MAX);
     if (!failed(l) && !has_key(l, eps_key))

@@ -12,7 +12,7 @@ static const struct family *const families[] = {
 
 enum { PARTS_MAX = 3 }; /* matrices in one tensor: q, k and v */
 
-static const struct family *find_family(struct str arch) {
+const struct family *find_family(struct str arch) {
     for (size_t i = 0; i < N_ITEMS(families); i++)
         if (str_is(arch, families[i]->arch))
             return families[i];

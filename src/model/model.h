@@ -28,6 +28,10 @@ int model_template(const struct gguf *g, struct str *out, struct err *e) MUST_US
 /* Rules 6 to 9 as loading applies them, weights included, without packing or computing. */
 int model_check(const struct gguf *g, struct err *e) MUST_USE;
 
+/* Whether the architecture of a file computes without this tensor of it: `ignored` of its family, and the layers behind the
+ * model's own that predict tokens further ahead. False where the architecture is none of moat's. */
+bool model_ignores(const struct gguf *g, struct str name);
+
 struct model_opts {
     const struct kern *kern;
     struct pool *pool;  /* borrowed */

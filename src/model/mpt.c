@@ -1,5 +1,5 @@
-/* mpt: MPT and replit-code. No positions but ALiBi: a head lowers scores by its slope times the distance. Norms without bias, q,
- * k and v clamped, exact GELU without gate, tied output.
+/* mpt: MPT and replit-code. No positions but ALiBi: a head lowers scores by its slope times the distance. Usually without any
+ * bias; q, k and v clamped, exact GELU without gate, tied output.
  *
  *     x = embd[token]
  *     x = x + Wo attention(clamp(Wq h), clamp(Wk h), clamp(Wv h))     h = norm(x); scores + slope * (j - i)
@@ -23,10 +23,11 @@ static const float *alibi_slopes(struct loader *l, uint32_t heads, float max_bia
 
 static void load(struct loader *l) {
     const struct hparams *hp = load_hparams(l, "attention.layer_norm_epsilon");
+    enum load_bias bias = load_has(l, LOAD_GLOBAL, "output_norm.bias") ? BIAS_MUST : BIAS_NONE; /* all or none */
     struct gptneox *m = gptneox_load(l, &(struct gptneox_opts){.fused = true,
-                                                               .norm_bias = BIAS_MAY,
-                                                               .qkv_bias = BIAS_MAY,
-                                                               .bias = BIAS_MAY,
+                                                               .norm_bias = bias,
+                                                               .qkv_bias = bias,
+                                                               .bias = bias,
                                                                .attn_norm = "attn_norm",
                                                                .ffn_norm = "ffn_norm"});
     if (!m)

@@ -33,9 +33,11 @@ struct loader {
     struct weight *weights;
     uint32_t n_weights, weights_max;
     struct hparams hp;
+    uint32_t n_blocks; /* block_count: n_layers, and those that predict tokens further ahead */
     uint32_t ctx; /* that will be served; 0: the model's own */
 };
-/* After family->load: every tensor was asked for, or stands in ignored[]. */
+const struct family *find_family(struct str arch); /* NULL: none */
+/* After family->load: every tensor was asked for, or model_ignores it. */
 int load_check_all_used(const struct loader *l, const struct family *family, struct err *e) MUST_USE;
 /* Packs all matrices, in parallel. */
 int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) MUST_USE;

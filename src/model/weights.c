@@ -130,33 +130,3 @@ struct norm load_norm(struct loader *l, int layer, const char *name, uint64_t n,
     norm.b = load_bias(l, layer, name, n, bias);
     return norm;
 }
-
-/* "blk.*.NAME" of an ignored[] entry stands for any layer. */
-static bool is_ignored(const struct family *family, struct str name) {
-    for (const char *const *at = family->ignored; at && *at; at++) {
-        struct str pattern = str_of(*at), rest = name;
-        if (str_starts(pattern, STR("blk.*")) && str_starts(name, STR("blk."))) {
-            size_t i = 4;
-            while (i < name.n && name.p[i] >= '0' && name.p[i] <= '9')
-                i++;
-            pattern = (struct str){pattern.p + 5, pattern.n - 5};
-            rest = (struct str){name.p + i, name.n - i};
-        }
-        if (str_eq(pattern, rest))
-            return true;
-    }
-    return false;
-}
-
-int load_check_all_used(const struct loader *l, const struct family *family, struct err *e) {
-    for (uint64_t i = 0; i < gguf_n_tensors(l->g); i++) {
-        struct str name = gguf_tensor_at(l->g, i)->name;
-        if (!l->used[i] && !is_ignored(family, name)) {
-            char z[NAME_BYTES];
-            snprintf(z, sizeof z, "%.*s", (int)name.n, name.p);
-            return err_set(e, ERR_INPUT, z, "is a tensor that %s does not know: leaving it out would compute another model",
-                           family->arch);
-        }
-    }
-    return 0;
-}

@@ -246,7 +246,8 @@ static void leave_out_further_layers(struct loader *l) {
     l->hp.n_layers = l->n_blocks - further;
     for (uint32_t i = l->hp.n_layers; i < l->n_blocks && !failed(l); i++)
         if (!load_has(l, (int)i, "nextn.eh_proj.weight"))
-            err_set(l->e, ERR_INPUT, key_of(l, "nextn_predict_layers").z, "is %u, but there is no blk.%u.nextn.eh_proj.weight", further, i);
+            err_set(l->e, ERR_INPUT, key_of(l, "nextn_predict_layers").z, "is %u, but there is no blk.%u.nextn.eh_proj.weight",
+                    further, i);
 }
 
 const struct hparams *load_hparams(struct loader *l, const char *eps_key) {

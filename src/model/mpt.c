@@ -24,12 +24,10 @@ static const float *alibi_slopes(struct loader *l, uint32_t heads, float max_bia
 static void load(struct loader *l) {
     const struct hparams *hp = load_hparams(l, "attention.layer_norm_epsilon");
     enum load_bias bias = load_has(l, LOAD_GLOBAL, "output_norm.bias") ? BIAS_MUST : BIAS_NONE; /* all or none */
-    struct gptneox *m = gptneox_load(l, &(struct gptneox_opts){.fused = true,
-                                                               .norm_bias = bias,
-                                                               .qkv_bias = bias,
-                                                               .bias = bias,
-                                                               .attn_norm = "attn_norm",
-                                                               .ffn_norm = "ffn_norm"});
+    struct gptneox *m = gptneox_load(
+        l,
+        &(struct gptneox_opts){
+            .fused = true, .norm_bias = bias, .qkv_bias = bias, .bias = bias, .attn_norm = "attn_norm", .ffn_norm = "ffn_norm"});
     if (!m)
         return;
     m->act = ACT_GELU_ERF;

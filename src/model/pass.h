@@ -34,7 +34,7 @@ struct loader {
     uint32_t n_weights, weights_max;
     struct hparams hp;
     uint32_t n_blocks; /* block_count: n_layers, and those that predict tokens further ahead */
-    uint32_t ctx; /* that will be served; 0: the model's own */
+    uint32_t ctx;      /* that will be served; 0: the model's own */
 };
 const struct family *find_family(struct str arch); /* NULL: none */
 /* After family->load: every tensor was asked for, or model_ignores it. */

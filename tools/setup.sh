@@ -14,10 +14,11 @@ cppcheck:cppcheck libsimde-dev:/usr/include/simde/x86/avx512.h nodejs:node npm:n
 [ "$(uname -m)" != x86_64 ] || test_packages="$test_packages gcc-aarch64-linux-gnu:/usr/bin/aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross:/usr/aarch64-linux-gnu/include/stdio.h qemu-user:qemu-aarch64"
 
+# pip itself takes half a second to say that it is there: it is asked only while something is to be fetched.
 has() {
     case $1 in
     /*) [ -e "$1" ] ;;
-    PIP) python3 -m pip --version >/dev/null 2>&1 ;;
+    PIP) [ -e $deps/done ] || python3 -m pip --version >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }

@@ -19,8 +19,10 @@ static void announce(void *ctx, const char *url) {
         printf("%s%s", i ? ", " : "", s->serves[i].open.name);
     printf(" on %s\n", url);
     fflush(stdout);
-    fprintf(stderr, "moat: ask it: curl %s/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'; "
-                    "OpenAI clients take base_url %s/v1\n", url, url);
+    fprintf(stderr,
+            "moat: ask it: curl %s/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'; "
+            "OpenAI clients take base_url %s/v1\n",
+            url, url);
 }
 
 static int add_model(struct serving *s, const char *model, const struct cmd_opts *o, struct err *e) {

@@ -63,6 +63,9 @@ def main():
     combos = sorted({bits for _, bits in ranges})
     rows("class_bits", "uint16_t", [str(b) for b in combos], 16)
     rows("class_ranges", "uint32_t", [f"0x{c << 8 | combos.index(bits):x}" for c, bits in ranges], 12)
+    bits_of = dict(ranges)
+    ascii_bits = [bits_of[max(c for c in bits_of if c <= at)] for at in range(128)]
+    rows("class_ascii", "uint16_t", [str(b) for b in ascii_bits], 24)
     expansions = []
     for which, (name, f) in enumerate(MAPS.items()):
         single = []

@@ -279,6 +279,8 @@ static bool skip_prefix(struct str *s, int *base) {
 int tmpl_parse_int(struct render *r, struct str s, int base, int64_t *out, bool *ok) {
     *ok = false;
     *out = 0;
+    if (tmpl_work(r, s.n) < 0)
+        return tmpl_failed(r);
     s = trim(s);
     bool minus = s.n && s.p[0] == '-';
     if (s.n && (s.p[0] == '-' || s.p[0] == '+'))

@@ -17,6 +17,8 @@ struct case_expansion {
 #include "tmpl_case_tab.inc"
 
 unsigned tmpl_char_class(uint32_t cp) {
+    if (cp < N_ITEMS(class_ascii))
+        return class_ascii[cp];
     size_t low = 0, high = N_ITEMS(class_ranges) - 1; /* the last range that begins at or before cp */
     while (low < high) {
         size_t middle = (low + high + 1) / 2;

@@ -99,7 +99,7 @@ static int hash_value(struct render *r, struct val v, uint64_t *h) {
             return tmpl_failed(r);
         for (size_t i = 0; i < v.list->n; i++) {
             uint64_t item;
-            if (hash_value(r, v.list->items[i], &item) < 0)
+            if (tmpl_step(r) < 0 || hash_value(r, v.list->items[i], &item) < 0)
                 return tmpl_failed(r);
             *h = mix(*h ^ item);
         }

@@ -215,14 +215,25 @@ static int eval_call(struct render *r, const struct node *n, struct val *out) {
     return method ? tmpl_apply(r, method, obj, &s.args, out) : tmpl_call(r, f, &s.args, out);
 }
 
+/* What a filter is applied to: a value, another filter's result, or at the front of a chain the body of a block. */
+static int eval_filtered(struct render *r, const struct node *on, const struct val *body, struct val *out) {
+    if (!on) {
+        *out = *body;
+        return 0;
+    }
+    if (on->kind != NODE_FILTER)
+        return tmpl_eval(r, on, out);
+    if (tmpl_enter(r) < 0)
+        return tmpl_failed(r);
+    int code = tmpl_eval_filter(r, on, body, out);
+    tmpl_leave(r);
+    return code;
+}
+
 int tmpl_eval_filter(struct render *r, const struct node *n, const struct val *body, struct val *out) {
     struct arg_space s;
     struct val self;
-    if (!n->a)
-        self = *body;
-    else if (n->a->kind == NODE_FILTER ? tmpl_eval_filter(r, n->a, body, &self) < 0 : tmpl_eval(r, n->a, &self) < 0)
-        return tmpl_failed(r);
-    if (eval_args(r, n->args, &s) < 0)
+    if (eval_filtered(r, n->a, body, &self) < 0 || eval_args(r, n->args, &s) < 0)
         return tmpl_failed(r);
     if (!n->func)
         return tmpl_fail(r, "template", "No filter named '%.*s' found.", (int)n->text.n, n->text.p);

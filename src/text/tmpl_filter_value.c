@@ -44,7 +44,7 @@ static int to_float(struct render *r, struct val v, double *out, bool *ok) {
         *ok = tmpl_parse_float(tmpl_str_bytes(v), out);
     else
         *ok = false;
-    return 0;
+    return v.type == VAL_STR ? tmpl_work(r, v.n) : 0;
 }
 
 /* float(default=0.0) */

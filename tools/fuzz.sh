@@ -24,11 +24,13 @@ if [ -n "$minimise" ]; then
     exit 0
 fi
 
+dict=()
+[ ! -e "tests/fuzz/$target.dict" ] || dict=(-dict="tests/fuzz/$target.dict")
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
 "$build/fuzzer/$target" -max_total_time="$(($2 * 60))" -print_final_stats=1 -timeout=20 -rss_limit_mb=2048 -artifact_prefix="$findings/" \
-    "$work" "$corpus" >"$log" 2>&1 || status=$?
+    "${dict[@]}" "$work" "$corpus" >"$log" 2>&1 || status=$?
 [ $status = 0 ] || grep -A 30 -m 1 -E 'ERROR|runtime error|ASSERT|assert' "$log" || tail -n 40 "$log"
 runs=$(sed -nE 's/^stat::number_of_executed_units: *//p' "$log")
 covered=$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$log" | tail -n 1)

@@ -7,7 +7,7 @@ enum {
     RENDER_DEPTH_MAX = 1000,   /* nested evaluations: bounds the C stack */
     RENDER_MEMORY = 64 << 20,  /* bytes beyond what the context takes */
     RENDER_WORK_PER_BYTE = 64, /* looks at a byte of the request's text, ... */
-    RENDER_WORK = 64 << 20,   /* ... and this much for nothing */
+    RENDER_WORK = 64 << 20,    /* ... and this much for nothing */
 };
 
 /* Variables of one block; found by walking up `parent`. */

@@ -276,6 +276,17 @@ static void roff(FILE *to, const char *text) {
     }
 }
 
+static void man_option(FILE *to, const struct opt *o) {
+    fputs(".TP\n.B ", to);
+    if (o->letter)
+        fprintf(to, "\\-%c, ", o->letter);
+    fputs("\\-\\-", to);
+    roff(to, o->name);
+    fprintf(to, "%s%s\n", o->arg ? " " : "", o->arg ? o->arg : "");
+    roff(to, o->help);
+    fputs("\n", to);
+}
+
 void opts_man(FILE *to) {
     fprintf(
         to,
@@ -296,13 +307,8 @@ void opts_man(FILE *to) {
             fputs("\n", to);
         }
         for (const struct opt *const *group = c->opts; group && *group; group++)
-            for (const struct opt *o = *group; o->name; o++) {
-                fprintf(to, ".TP\n.B \\-\\-");
-                roff(to, o->name);
-                fprintf(to, " %s\n", o->arg ? o->arg : "");
-                roff(to, o->help);
-                fputs("\n", to);
-            }
+            for (const struct opt *o = *group; o->name; o++)
+                man_option(to, o);
     }
     fputs(
         ".SH ENVIRONMENT\nEach option can be given as MOAT_NAME, in capitals and with _ for \\-: MOAT_PORT for \\-\\-port.\n"

@@ -73,9 +73,9 @@ class Server:
                 s.shutdown(socket.SHUT_WR)
             return read_all(s)
 
-    def call(self, method, path, body=None, headers=None):
+    def call(self, method, path, body=None, headers=None, timeout=60):
         """(status, headers, body as JSON or text)"""
-        c = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        c = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         if not (body is None or isinstance(body, bytes)):
             body = json.dumps(body).encode()
         c.request(method, path, body, headers or {})

@@ -15,6 +15,7 @@ FULL = option("--full")
 N_ASKED, N_TOKENS = (30, 256) if FULL else (4, 64)
 N_CLIENTS = 16
 TOP = 5
+PATIENCE = 1200  # seconds; 16 clients on a busy machine wait long
 QUESTION = "Tell me about the sea in two sentences."
 ASKED = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": N_TOKENS, "temperature": 0, "ignore_eos": True, "logprobs": True, "top_logprobs": TOP,
          "now": "2026-01-31T12:00:00"}
@@ -31,7 +32,7 @@ def mixed(rng):
 
 def answer_of(server, request, stream):
     """(fingerprint, text, finish, log-probabilities: one entry a token) as hashable values."""
-    code, _, r = server.call("POST", "/v1/chat/completions", {**request, "stream": stream})
+    code, _, r = server.call("POST", "/v1/chat/completions", {**request, "stream": stream}, timeout=PATIENCE)
     assert code == 200, r
     if stream:
         lines = [line[6:] for line in r.split("\n") if line.startswith("data: ")]
@@ -60,11 +61,11 @@ def ask_in_crowd(server, request):
         try:
             for i in left:
                 if rng.random() < 0.7:
-                    code, _, _ = server.call("POST", "/v1/chat/completions", mixed(rng))
+                    code, _, _ = server.call("POST", "/v1/chat/completions", mixed(rng), timeout=PATIENCE)
                     assert code == 200, code
                 answers.append(answer_of(server, request, stream=i % 2 == 1))
             while len(answers) < N_ASKED and not faults:
-                server.call("POST", "/v1/chat/completions", mixed(rng))
+                server.call("POST", "/v1/chat/completions", mixed(rng), timeout=PATIENCE)
         except Exception as why:
             faults.append(why)
 

@@ -113,6 +113,10 @@ static int copy_pieces(struct tok *t, const struct tok_spec *spec, struct err *e
     return 0;
 }
 
+bool tok_is_special(const struct tok *t, uint32_t id) {
+    return t->kinds[id] == TOK_CONTROL || t->kinds[id] == TOK_UNKNOWN;
+}
+
 static bool may_come_of_text(const struct tok *t, uint32_t id) {
     bool normal = t->kinds[id] == TOK_NORMAL || (t->kinds[id] == TOK_USER && t->model != TOK_BPE);
     return normal && t->texts[id].n > 0;
@@ -133,7 +137,8 @@ static int index_pieces(struct tok *t, struct err *e) {
         char c = (char)(uint8_t)byte, name[8];
         int n = snprintf(name, sizeof name, "<0x%02X>", byte);
         struct str key = t->model == TOK_BPE ? (struct str){&c, 1} : (struct str){name, (size_t)n};
-        t->bytes[byte] = tok_map_find(t->model == TOK_BPE ? &t->by_text : &t->by_name, key);
+        uint32_t id = tok_map_find(t->model == TOK_BPE ? &t->by_text : &t->by_name, key);
+        t->bytes[byte] = id == TOK_ABSENT || tok_is_special(t, id) ? TOK_ABSENT : id;
     }
     return 0;
 }

@@ -135,6 +135,9 @@ struct tok_enc {
     struct buf symbols, links, heap, paths; /* see tok_merge.c, tok_unigram.c */
 };
 
+/* Control and unknown tokens: no text becomes one by what it spells. */
+bool tok_is_special(const struct tok *t, uint32_t id);
+
 int tok_push(struct tok_enc *x, uint32_t id) MUST_USE;
 /* The token of each byte of s; unk, once for all in a row, where there is none (nothing where there is no unk either). */
 int tok_push_bytes(struct tok_enc *x, struct str s) MUST_USE;
@@ -154,7 +157,8 @@ int tok_index_trie(struct tok *t, struct err *e) MUST_USE;
 int tok_merge_word(struct tok_enc *x, struct str word) MUST_USE;
 /* One word: at once where it is a whole token, by merging otherwise. */
 int tok_encode_word(struct tok_enc *x, struct str word) MUST_USE;
-/* Reads "left right" merges into t->pairs. Merges that name no tokens of the file can never apply: they are left out. */
+/* Reads "left right" merges into t->pairs. Merges that name no tokens of the file, or make a control token, never
+ * apply: they are left out. */
 int tok_read_merges(struct tok *t, const struct tok_spec *spec, struct err *e) MUST_USE;
 
 /* ---- pre-tokenizer -------------------------------------------------------------------------------------------------------------- */

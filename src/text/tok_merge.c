@@ -202,7 +202,7 @@ int tok_read_merges(struct tok *t, const struct tok_spec *spec, struct err *e) {
         buf_str(&both, right);
         struct tok_pair pair = {tok_map_find(&t->by_name, left), tok_map_find(&t->by_name, right), rank,
                                 tok_map_find(&t->by_name, buf_as_str(&both))};
-        if (pair.left != TOK_ABSENT && pair.right != TOK_ABSENT && pair.id != TOK_ABSENT)
+        if (pair.left != TOK_ABSENT && pair.right != TOK_ABSENT && pair.id != TOK_ABSENT && !tok_is_special(t, pair.id))
             tok_pairs_add(&t->pairs, pair);
     }
     bool failed = both.failed;

@@ -1,4 +1,4 @@
-/* gemma: Gemma 2 and 3 (text). Norms before and after each half of a layer (the file's weights are 1 + w already), embeddings
+/* gemma: Gemma 1 to 3 (text). Gemma 1 is Llama with scaled embeddings, GELU gates and rotary positions on halves. The others: Norms before and after each half of a layer (the file's weights are 1 + w already), embeddings
  * scaled by sqrt(n_embd), GELU gates, tied output. Some layers see a sliding window, some everything. Gemma 2 (every second
  * layer) caps scores and logits softly; Gemma 3 (five of six) norms the heads of q and k, and windowed layers rotate by a base
  * of their own.
@@ -7,7 +7,7 @@
  *     x = x + norm(Wo attention(rope(norm_q(Wq h)), rope(norm_k(Wk h)), Wv h))     h = rms_norm(x)
  *     x = x + norm(Wdown (gelu(Wgate h) * Wup h))                                  h = rms_norm(x)
  *     logits = embd rms_norm(x)                                                    capped: c tanh(s / c) */
-#include "ops.h"
+#include "llama.h"
 
 #include <math.h>
 
@@ -60,6 +60,15 @@ static struct gemma *load(struct loader *l, uint32_t window_period, uint32_t lay
     for (int i = 0; m->layers && i < (int)hp->n_layers; i++)
         load_layer(l, i, head_norms, &m->layers[i]);
     return m->layers ? m : NULL;
+}
+
+static void load_gemma1(struct loader *l) {
+    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
+    struct llama *m = llama_load(l, &(struct llama_opts){.rope = &hp->rope});
+    if (!m)
+        return;
+    m->embd_scale = sqrtf((float)hp->n_embd);
+    m->act = ACT_GELU_TANH;
 }
 
 static void load_gemma2(struct loader *l) {
@@ -115,5 +124,6 @@ static void forward(struct pass *p) {
     op_logits(p, SLOT_H, &m->embd, &(struct logits_opts){.softcap = m->logit_cap});
 }
 
+const struct family family_gemma = {.arch = "gemma", .load = load_gemma1, .forward = llama_forward};
 const struct family family_gemma2 = {.arch = "gemma2", .load = load_gemma2, .forward = forward};
 const struct family family_gemma3 = {.arch = "gemma3", .load = load_gemma3, .forward = forward};

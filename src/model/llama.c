@@ -1,4 +1,5 @@
-/* llama: Llama 1 to 3, Mistral, SmolLM2 and all that GGUF calls `llama`. Pre-norm blocks of grouped-query attention with
+/* llama: Llama 1 to 3, Mistral, SmolLM2 and all that GGUF calls `llama`; InternLM2 and ERNIE 4.5 (dense), which are the same
+ * under another name, and EXAONE 3, the same with rotary positions on halves. Pre-norm blocks of grouped-query attention with
  * rotary positions on adjacent pairs (the converter permutes q and k so) and a gated SiLU feed-forward.
  *
  *     x = embd[token]
@@ -66,20 +67,31 @@ void llama_forward(struct pass *p) {
         add(p, m);
 
         op_rms_norm(p, SLOT_X, &l->ffn_norm, SLOT_H);
-        op_ffn(p, SLOT_H, ACT_SILU, &l->ffn);
+        op_ffn(p, SLOT_H, m->act, &l->ffn);
         add(p, m);
     }
     op_rms_norm(p, SLOT_X, &m->output_norm, SLOT_H);
     op_logits(p, SLOT_H, m->output, &(struct logits_opts){.divide = m->logit_divisor});
 }
 
-static void load(struct loader *l) {
+static void load_with(struct loader *l, bool adjacent, enum load_bias bias) {
     const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
     struct kern_rope_spec spec = hp->rope;
     spec.factors = load_vector(l, LOAD_GLOBAL, "rope_freqs.weight", hp->n_rot / 2, false); /* Llama 3.1's scaling */
-    llama_load(l, &(struct llama_opts){.rope = &spec, .adjacent = true, .qkv_bias = BIAS_MAY, .bias = BIAS_MAY});
+    llama_load(l, &(struct llama_opts){.rope = &spec, .adjacent = adjacent, .qkv_bias = bias, .bias = bias});
+}
+
+static void load(struct loader *l) {
+    load_with(l, true, BIAS_MAY);
+}
+
+static void load_exaone(struct loader *l) {
+    load_with(l, false, BIAS_NONE);
 }
 
 /* Early files hold the frequencies of the rotation, which follow from rope.freq_base. */
 static const char *const ignored[] = {"blk.*.attn_rot_embd", "blk.*.attn_rot_embd.weight", NULL};
 const struct family family_llama = {.arch = "llama", .load = load, .forward = llama_forward, .ignored = ignored};
+const struct family family_internlm2 = {.arch = "internlm2", .load = load, .forward = llama_forward};
+const struct family family_ernie4_5 = {.arch = "ernie4_5", .load = load, .forward = llama_forward};
+const struct family family_exaone = {.arch = "exaone", .load = load_exaone, .forward = llama_forward};

@@ -22,6 +22,7 @@ struct llama {
     float embd_scale;     /* 1 */
     float residual_scale; /* 1 */
     float logit_divisor;  /* 0: none */
+    enum act act;         /* ACT_SILU */
     struct llama_layer *layers;
 };
 struct llama_opts {

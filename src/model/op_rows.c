@@ -10,6 +10,9 @@ static uint32_t n_of(const struct pass *p, enum slot slot) {
     const struct hparams *hp = &p->m->hp;
     const struct layer_shape *shape = &hp->layers[p->layer];
     switch (slot) {
+    case SLOT_X:
+    case SLOT_H:
+    case SLOT_Y: return hp->n_embd;
     case SLOT_Q: return shape->n_heads * hp->d_k;
     case SLOT_K: return shape->n_kv_heads * hp->d_k;
     case SLOT_V: return shape->n_kv_heads * hp->d_v;
@@ -59,7 +62,7 @@ static void run_layer_norm(struct pass *p, const struct row_op *op, uint32_t row
 static void queue_norm(struct pass *p, void (*run)(struct pass *, const struct row_op *, uint32_t), enum slot from,
                        const struct norm *w, enum slot to) {
     struct row_op *op = pass_queue(p, run);
-    op->n = p->m->hp.n_embd;
+    op->n = n_of(p, from);
     op->with = w;
     op->s = p->m->hp.eps;
     op->a = from;

@@ -171,6 +171,6 @@ struct family {
     const char *const
         *ignored; /* tensor names that real files hold and the family does not compute with; NULL-terminated, or NULL */
 };
-extern const struct family family_cohere, family_falcon, family_gemma2, family_gemma3, family_gpt2, family_gptneox,
-    family_granite, family_llama, family_mpt, family_phi3, family_qwen2, family_qwen3, family_smollm3, family_stablelm,
-    family_starcoder;
+extern const struct family family_cohere, family_ernie4_5, family_exaone, family_falcon, family_gemma, family_gemma2,
+    family_gemma3, family_gpt2, family_gptneox, family_granite, family_internlm2, family_llama, family_mpt, family_olmo2,
+    family_phi3, family_qwen2, family_qwen3, family_smollm3, family_stablelm, family_starcoder, family_starcoder2;

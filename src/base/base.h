@@ -146,6 +146,10 @@ int fs_mkdirs(const char *path, struct err *e) MUST_USE; /* mode 0700 for what i
 int fs_sync_dir(int dir_fd, struct err *e) MUST_USE;
 int fs_open(int dir_fd, const char *path, int flags, int mode, struct err *e) MUST_USE; /* a descriptor (O_CLOEXEC) or ERR_ENV */
 int fs_write_all(int fd, const void *p, size_t n, const char *path, struct err *e) MUST_USE;
+/* All n bytes at an offset, or ERR_ENV: also where the file ends before. */
+int fs_read_at(int fd, void *p, size_t n, uint64_t at) MUST_USE;
+int fs_write_at(int fd, const void *p, size_t n, uint64_t at, const char *path, struct err *e) MUST_USE;
+int fs_truncate(int fd, uint64_t bytes, const char *path, struct err *e) MUST_USE;
 int fs_fsync(int fd, const char *path, struct err *e) MUST_USE;
 int fs_rename(int dir_fd, const char *from, const char *to, struct err *e) MUST_USE;
 int fs_link(int dir_fd, const char *from, const char *to, struct err *e) MUST_USE; /* ok also when `to` exists already */
@@ -155,6 +159,7 @@ int fs_map(int fd, const char *path, struct str *out, struct err *e) MUST_USE;
 void fs_unmap(struct str map);
 /* Takes the pages of a part of a map out of this process's memory; who reads them gets them back from the page cache. */
 void fs_map_forget(struct str part);
+struct digest fs_map_sha256(struct str map); /* of all its bytes; it forgets them as it goes */
 
 /* ---- pool: compute threads --------------------------------------------------------------------------------------- */
 

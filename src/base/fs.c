@@ -70,6 +70,34 @@ int fs_write_all(int fd, const void *p, size_t n, const char *path, struct err *
     return 0;
 }
 
+int fs_read_at(int fd, void *p, size_t n, uint64_t at) {
+    for (char *to = p; n > 0;) {
+        ssize_t got = pread(fd, to, n, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return ERR_ENV;
+        to += got, at += (uint64_t)got, n -= (size_t)got;
+    }
+    return 0;
+}
+
+int fs_write_at(int fd, const void *p, size_t n, uint64_t at, const char *path, struct err *e) {
+    for (const char *from = p; n > 0;) {
+        ssize_t wrote = pwrite(fd, from, n, (off_t)at);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return env_error(e, path, "write");
+        from += wrote, at += (uint64_t)wrote, n -= (size_t)wrote;
+    }
+    return 0;
+}
+
+int fs_truncate(int fd, uint64_t bytes, const char *path, struct err *e) {
+    return ftruncate(fd, (off_t)bytes) < 0 ? env_error(e, path, "cut") : 0;
+}
+
 int fs_fsync(int fd, const char *path, struct err *e) {
     return fsync(fd) < 0 ? env_error(e, path, "sync to disk") : 0;
 }
@@ -179,4 +207,15 @@ void fs_unmap(struct str map) {
 void fs_map_forget(struct str part) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)part.p / page * page;
     (void)madvise((void *)from, (uintptr_t)part.p + part.n - from, MADV_DONTNEED); /* a matter of memory only */
+}
+
+struct digest fs_map_sha256(struct str map) {
+    enum { PIECE_BYTES = 8 << 20 };
+    struct sha256 *h = sha256_new();
+    for (size_t at = 0; at < map.n; at += PIECE_BYTES) {
+        struct str piece = {map.p + at, map.n - at < PIECE_BYTES ? map.n - at : PIECE_BYTES};
+        sha256_add(h, piece.p, piece.n);
+        fs_map_forget(piece);
+    }
+    return sha256_end(h);
 }

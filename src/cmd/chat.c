@@ -23,11 +23,11 @@ static int engine_gone(struct chat *c, struct err *e) {
     return err_set(e, ERR_ENV, "engine", "ended before it answered; its messages are above");
 }
 
-static int send_msg(struct chat *c, const struct wire_msg *m, int fd, struct err *e) {
+static int send_msg(struct chat *c, const struct wire_msg *m, struct err *e) {
     struct buf out = {.max = WIRE_RECORD_MAX};
     wire_put(&out, m);
     int r = out.failed ? err_set(e, ERR_LIMIT, "request", "does not fit a record")
-                       : wire_send(c->child.sock, buf_as_str(&out), fd, true, e);
+                       : wire_send(c->child.sock, buf_as_str(&out), -1, true, e);
     buf_free(&out);
     return r < 0 ? r : 0;
 }
@@ -84,23 +84,19 @@ static int take_hello(void *ctx, const struct gen_event *ev, struct err *e) {
     return fail_with(ev, e);
 }
 
-int chat_open(int model_fd, const struct wire_open *open, struct chat **out, struct err *e) {
+int chat_open(int model_fd, int packed_fd, const struct wire_open *open, struct chat **out, struct err *e) {
     struct chat *c = calloc(1, sizeof *c);
-    struct wire_msg *m = calloc(1, sizeof *m);
     *out = NULL;
-    int r = c && m ? wire_spawn(&c->child, e) : err_set(e, ERR_MEMORY, "", "out of memory");
+    int r = c ? wire_spawn(&c->child, e) : err_set(e, ERR_MEMORY, "", "out of memory");
     if (r == 0) {
-        m->type = WIRE_OPEN;
-        m->open = *open;
-        r = send_msg(c, m, model_fd, e);
-        while (r == 0)
+        r = wire_send_open(c->child.sock, open, model_fd, packed_fd, e);
+        for (r = r < 0 ? r : 0; r == 0;)
             r = take_events(c, take_hello, c, e);
         if (r < 0)
             chat_close(c);
     } else {
         free(c);
     }
-    free(m);
     if (r < 0)
         return r;
     *out = c;
@@ -137,7 +133,7 @@ static int send_control(struct chat *c, enum wire_type type, uint64_t id, struct
         return err_set(e, ERR_MEMORY, "", "out of memory");
     m->type = type;
     m->id = id;
-    int r = send_msg(c, m, -1, e);
+    int r = send_msg(c, m, e);
     free(m);
     return r;
 }

@@ -1,7 +1,7 @@
 /* chat: one conversation with an engine child, as `moat run` holds it. A client of the wire like the server, without HTTP.
  *
  *     struct chat *c = NULL;
- *     chat_open(&model, &open, &c, &e);
+ *     chat_open(model.fd, -1, &open, &c, &e);
  *     chat_ask(c, request, print, ctx, &answer, &e);      // blocks until the answer is complete, refused or stopped */
 #pragma once
 
@@ -9,7 +9,7 @@
 
 struct chat;
 /* Starts the engine and opens the model behind model_fd (borrowed). */
-int chat_open(int model_fd, const struct wire_open *open, struct chat **out, struct err *e) MUST_USE;
+int chat_open(int model_fd, int packed_fd, const struct wire_open *open, struct chat **out, struct err *e) MUST_USE;
 void chat_close(struct chat *c);
 const struct wire_model *chat_model(const struct chat *c);
 

@@ -110,10 +110,14 @@ struct cmd_model {
     char path[512], name[128];
     bool from_store; /* then `weights` is the digest of the bytes */
     struct digest weights;
+    int packed;           /* descriptor of a file for its packed weights, or -1: see cmd_model_packed */
+    struct digest source; /* what the model is known by there */
 };
 /* The name that `make run` gives the default model in the store. */
 #define CMD_DEFAULT_MODEL "smollm2:135m-instruct-q4_1"
 int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) MUST_USE;
+/* Opens m->packed in the store's folder. Small models are packed faster than a file is looked for. */
+void cmd_model_packed(struct cmd_model *m);
 void cmd_model_close(struct cmd_model *m);
 /* The names of all models of the store, at least one, the default one first; *refs is the caller's to free. */
 int cmd_models_stored(char (**refs)[256], size_t *n, struct err *e) MUST_USE;

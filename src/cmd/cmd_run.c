@@ -330,6 +330,10 @@ static void fill_open(const struct cmd_opts *o, const struct cmd_model *m, struc
                                .kv_type = cmd_kv_type(o->kv)};
     snprintf(open->name, sizeof open->name, "%s", m->name);
     snprintf(open->path, sizeof open->path, "%s", m->path);
+    if (m->from_store)
+        digest_hex(&m->weights, open->digest);
+    if (m->packed >= 0)
+        digest_hex(&m->source, open->packed);
     snprintf(open->isa, sizeof open->isa, "%s", o->isa ? o->isa : getenv("MOAT_ISA") ? getenv("MOAT_ISA") : "");
 }
 
@@ -357,8 +361,9 @@ int cmd_run(struct cmd_args *a, struct err *e) {
     int r = cmd_model_open(a->n_args ? a->args[0] : NULL, &model, e);
     if (r < 0)
         return r;
+    cmd_model_packed(&model);
     fill_open(&a->opts, &model, &open);
-    r = chat_open(model.fd, &open, &run.chat, e);
+    r = chat_open(model.fd, model.packed, &open, &run.chat, e);
     cmd_model_close(&model);
     if (r < 0)
         return r;

@@ -34,7 +34,9 @@ static int add_model(struct serving *s, const char *model, const struct cmd_opts
     if (r < 0)
         return r;
     s->n++;
+    cmd_model_packed(m);
     to->fd = m->fd;
+    to->packed_fd = m->packed;
     to->open = (struct wire_open){
         .ctx = (uint32_t)o->ctx,
         .parallel = (uint32_t)o->parallel,
@@ -47,6 +49,8 @@ static int add_model(struct serving *s, const char *model, const struct cmd_opts
     snprintf(to->open.name, sizeof to->open.name, "%s", o->name ? o->name : m->name);
     memcpy(to->open.path, m->path, sizeof to->open.path);
     snprintf(to->open.isa, sizeof to->open.isa, "%s", o->isa ? o->isa : getenv("MOAT_ISA") ? getenv("MOAT_ISA") : "");
+    if (m->packed >= 0)
+        digest_hex(&m->source, to->open.packed);
     if (m->from_store)
         digest_hex(&m->weights, to->open.digest);
     for (unsigned i = 0; i + 1 < s->n; i++)

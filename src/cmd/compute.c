@@ -24,6 +24,9 @@ static int open_all(const struct cmd_args *a, const char *model, unsigned thread
     opts.kv_type = (enum dtype)cmd_kv_type(o->kv);
     opts.pool = c->pool;
     opts.map = c->file.map;
+    cmd_model_packed(&c->file);
+    const struct packed_file packed = {.fd = c->file.packed, .source = c->file.source};
+    opts.packed = &packed;
     opts.ctx = o->ctx ? (uint32_t)o->ctx : engine_default_ctx(c->gguf);
     opts.rows_max = c->chunk;
     if (model_open(c->gguf, &opts, &c->model, e) < 0)

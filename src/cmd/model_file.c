@@ -1,12 +1,16 @@
 /* model_file: what MODEL on a command line means: a path, a name of the store, or (NULL) the store's default. */
 #include "cmd.h"
 
+#include "../kern/kern.h"
 #include "../store/store.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { PACKED_MIN = 16 << 20 };
 
 /* A FIFO must not block us: fs_map refuses it. */
 static int open_path(const char *path, struct cmd_model *m, struct err *e) {
@@ -101,7 +105,7 @@ int cmd_models_stored(char (**refs)[256], size_t *n, struct err *e) {
 }
 
 int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) {
-    struct cmd_model m = {.fd = -1};
+    struct cmd_model m = {.fd = -1, .packed = -1};
     int r = model && is_path(model) ? open_path(model, &m, e) : open_stored(model, &m, e);
     if (r < 0)
         return r;
@@ -113,7 +117,27 @@ int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) {
     return r;
 }
 
+/* A file outside the store is known by what changes when it is written to or replaced. */
+static struct digest identity_of(const struct stat *is) {
+    char text[256];
+    int n = snprintf(text, sizeof text, "file %llu %llu %lld %lld.%09ld %lld.%09ld", (unsigned long long)is->st_dev,
+                     (unsigned long long)is->st_ino, (long long)is->st_size, (long long)is->st_mtim.tv_sec, is->st_mtim.tv_nsec,
+                     (long long)is->st_ctim.tv_sec, is->st_ctim.tv_nsec);
+    return sha256_of((struct str){text, (size_t)n});
+}
+
+void cmd_model_packed(struct cmd_model *m) {
+    char home[4096];
+    struct stat is;
+    if (m->map.n < PACKED_MIN || fstat(m->fd, &is) < 0 || cmd_home(home, sizeof home, NULL) < 0)
+        return;
+    m->source = m->from_store ? m->weights : identity_of(&is);
+    m->packed = store_packed(home, &m->source, KERN_PACKED_VERSION, !m->from_store);
+}
+
 void cmd_model_close(struct cmd_model *m) {
+    if (m->packed >= 0)
+        close(m->packed);
     fs_unmap(m->map);
     close(m->fd);
 }

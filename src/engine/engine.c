@@ -77,7 +77,8 @@ static int open_model(struct engine *en, struct err *e) {
                                     .ctx = o->ctx,
                                     .kv_type = o->kv_type,
                                     .rows_max = o->chunk + o->parallel,
-                                    .map = o->map};
+                                    .map = o->map,
+                                    .packed = o->packed};
     if (model_open(en->g, &opts, &en->model, e) < 0)
         return e->code;
     en->n_vocab = model_info(en->model)->n_vocab;

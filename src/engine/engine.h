@@ -26,7 +26,8 @@ struct engine_opts {
     struct str release;           /* canonical JSON, or empty: a bare file */
     const struct digest *weights; /* SHA-256 of the model file; NULL: no fingerprint is computed */
     struct str map;               /* the file where it is a map of fs_map's, else empty */
-    bool sync_text;               /* tests and inspection: render and tokenise inside engine_submit, no text workers */
+    const struct packed_file *packed; /* or NULL; borrowed during engine_new */
+    bool sync_text;                   /* tests and inspection: render and tokenise inside engine_submit, no text workers */
 };
 /* The context served where none is asked for: the smaller of the model's and 8192. */
 uint32_t engine_default_ctx(const struct gguf *g);

@@ -29,6 +29,8 @@ struct process {
     struct gguf *g;
     struct str map;
     struct digest weights;
+    int packed_fd;
+    struct packed_file packed;
     struct buf in;
     struct buf out; /* the datagram that is being filled */
     struct parcel *parcels, **parcels_end;
@@ -95,8 +97,13 @@ static void put_event(void *ctx, const struct gen_event *ev) {
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */
 
 static int weigh(struct process *p, const struct wire_open *open, struct err *e) {
+    p->packed = (struct packed_file){.fd = p->packed_fd, .weights = &p->weights};
+    if (p->packed_fd >= 0 && !digest_parse(str_of(open->packed), &p->packed.source))
+        return err_set(e, ERR_USAGE, "packed", "is no SHA-256");
+    if (open->digest[0] == 0 && packed_file_weights(p->packed_fd, &p->packed.source, &p->weights))
+        return 0;
     if (open->digest[0] == 0)
-        p->weights = sha256_of(p->map);
+        p->weights = fs_map_sha256(p->map);
     else if (!digest_parse(str_of(open->digest), &p->weights))
         return err_set(e, ERR_USAGE, "digest", "is no SHA-256");
     return 0;
@@ -119,6 +126,7 @@ static int open_engine(struct process *p, const struct wire_open *open, int fd, 
     if (fs_map(fd, open->path, &p->map, e) < 0 || weigh(p, open, e) < 0)
         return e->code;
     opts.map = p->map;
+    opts.packed = &p->packed;
     if (gguf_open(p->map, &p->g, e) < 0 || engine_new(p->g, &opts, &p->en, e) < 0) {
         if (e->code == ERR_INPUT)
             err_within(e, open->path);
@@ -131,14 +139,20 @@ static int open_engine(struct process *p, const struct wire_open *open, int fd, 
     return 0;
 }
 
+/* Waits for a datagram of one record, into p->msg. */
+static int wait_record(struct process *p, int *fd) {
+    int got = wire_recv(p->sock, &p->in, fd, true, &p->err);
+    struct wire_reader r = {.left = buf_as_str(&p->in)};
+    return got > 0 ? wire_next(&r, &p->msg, &p->err) : got;
+}
+
 /* Waits for open and answers it: hello, or refused with the reason. */
 static int take_open(struct process *p) {
     struct err *e = &p->err;
-    struct wire_reader r = {0};
-    int fd = -1, got = wire_recv(p->sock, &p->in, &fd, true, e);
-    if (got > 0) {
-        r.left = buf_as_str(&p->in);
-        got = wire_next(&r, &p->msg, e);
+    int fd = -1, got = wait_record(p, &fd);
+    if (got > 0 && p->msg.type == WIRE_PACKED) {
+        p->packed_fd = fd;
+        got = wait_record(p, &fd);
     }
     if (got > 0 && p->msg.type != WIRE_OPEN)
         got = err_set(e, ERR_INPUT, "engine", "the first record is not open");
@@ -146,6 +160,9 @@ static int take_open(struct process *p) {
         got = open_engine(p, &p->msg.open, fd, e);
     if (fd >= 0)
         close(fd);
+    if (p->packed_fd >= 0)
+        close(p->packed_fd);
+    p->packed_fd = -1;
     if (got >= 0)
         put_event(p, &(struct gen_event){.kind = GEN_HELLO, .model = *engine_model(p->en)});
     else if (got != ERR_STOPPED)
@@ -181,6 +198,7 @@ static int take_msg(struct process *p, int fd) {
     case WIRE_CANCEL: engine_cancel(p->en, p->msg.id); return 0;
     case WIRE_SHUTDOWN: p->stop = true; return 0;
     case WIRE_OPEN:
+    case WIRE_PACKED:
     case WIRE_EVENT: break;
     }
     return err_set(&p->err, ERR_INPUT, "engine", "a record of type %u does not belong here", (unsigned)p->msg.type);
@@ -245,6 +263,7 @@ int engine_main(int sock, struct err *e) {
     if (!p)
         return err_set(e, ERR_MEMORY, "engine", "no memory");
     p->sock = sock;
+    p->packed_fd = -1;
     p->out.max = WIRE_RECORD_MAX;
     p->parcels_end = &p->parcels;
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a server that is killed in the middle of a long load leaves nobody behind */

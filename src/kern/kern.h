@@ -22,6 +22,8 @@ enum {
 
 /* ---- weights ---------------------------------------------------------------------------------------------------- */
 
+/* Names the bytes that kern_pack makes: goes up when any of them changes, so that packed weights that were kept are made anew. */
+enum { KERN_PACKED_VERSION = 1 };
 /* A matrix of n outputs by k inputs in tiles of 16 outputs; the last tile is padded with zero rows. */
 struct kern_packed {
     enum dtype type;

@@ -32,6 +32,16 @@ int model_check(const struct gguf *g, struct err *e) MUST_USE;
  * model's own that predict tokens further ahead. False where the architecture is none of moat's. */
 bool model_ignores(const struct gguf *g, struct str name);
 
+/* A file that keeps packed weights from one start to the next (packed_file.c draws it). Read where it holds what this model packs
+ * to; else made anew, if fd may be written to. That it cannot be made is no error, only a line in the log. */
+struct packed_file {
+    int fd;                       /* -1: none */
+    struct digest source;         /* what the model file is known by: its SHA-256, or a digest of its identity */
+    const struct digest *weights; /* SHA-256 of the model file; NULL: computed from model_opts.map when it is needed */
+};
+/* The SHA-256 of the model file that `source` is of, as it was when the packed file was made; false where that is not known. */
+bool packed_file_weights(int fd, const struct digest *source, struct digest *out);
+
 struct model_opts {
     const struct kern *kern;
     struct pool *pool;  /* borrowed */
@@ -39,6 +49,7 @@ struct model_opts {
     enum dtype kv_type; /* numerics 7: DTYPE_F16, DTYPE_Q8_0 (q8), DTYPE_F32 (which is 0: say what you mean) */
     uint32_t rows_max;  /* most rows of one model_forward; 0: 512 */
     struct str map;     /* the file where it is a map of fs_map's: its pages are let go once they are packed; else empty */
+    const struct packed_file *packed; /* or NULL */
 };
 struct model_info {
     const char *family;    /* the row of families[] */

@@ -100,16 +100,51 @@ static uint64_t place(struct loader *l) {
     return bytes;
 }
 
-int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) {
+/* SHA-256 of all that decides, with the tensors, what is packed where. */
+static struct digest digest_of_matrices(const struct loader *l) {
+    struct sha256 *h = sha256_new();
+    for (uint32_t i = 0; i < l->n_weights; i++) {
+        const struct kern_packed *w = l->weights[i].w;
+        const uint64_t row[] = {w->type, w->n, w->k, l->weights[i].at,
+                                (uint64_t)(l->weights[i].rows - l->weights[i].tensor->data)};
+        sha256_add(h, l->weights[i].tensor->name.p, l->weights[i].tensor->name.n);
+        sha256_add(h, row, sizeof row);
+    }
+    return sha256_end(h);
+}
+
+/* What a later start will find: the SHA-256 of the model file goes with it. */
+static void keep(const struct model_opts *opts, const struct digest *matrices, const struct mem *packed) {
+    struct packed_file f = *opts->packed;
+    struct digest weights;
+    if (!f.weights && opts->map.n) {
+        weights = fs_map_sha256(opts->map);
+        f.weights = &weights;
+    }
+    packed_file_write(&f, opts->pool, matrices, packed->p, packed->n);
+}
+
+static int pack_all(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) {
     struct piece *pieces = malloc(LOOP_MAX * sizeof *pieces);
     if (!pieces)
         return err_set(e, ERR_MEMORY, "weights", "no memory");
+    int r = pack_pieces(l, pieces, out->p, opts->map, e);
+    free(pieces);
+    return r;
+}
+
+int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) {
     int r = mem_new(place(l), out, e);
-    if (r == 0)
-        r = pack_pieces(l, pieces, out->p, opts->map, e);
+    if (r < 0)
+        return r;
+    struct digest matrices = digest_of_matrices(l);
+    if (!opts->packed || !packed_file_read(opts->packed, opts->pool, &matrices, out->p, out->n)) {
+        r = pack_all(l, opts, out, e);
+        if (r == 0 && opts->packed)
+            keep(opts, &matrices, out);
+    }
     for (uint32_t i = 0; i < l->n_weights && r == 0; i++)
         l->weights[i].w->data = out->p + l->weights[i].at;
-    free(pieces);
     return r;
 }
 

@@ -41,6 +41,10 @@ const struct family *find_family(struct str arch); /* NULL: none */
 int load_check_all_used(const struct loader *l, const struct family *family, struct err *e) MUST_USE;
 /* Packs all matrices, in parallel. */
 int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) MUST_USE;
+/* Reads `bytes` of packed weights, false where the file holds none or others; makes the file. `matrices`: what was packed. */
+bool packed_file_read(const struct packed_file *f, struct pool *pool, const struct digest *matrices, uint8_t *to, uint64_t bytes);
+void packed_file_write(const struct packed_file *f, struct pool *pool, const struct digest *matrices, const uint8_t *data,
+                       uint64_t bytes);
 /* Packs one after the other into memory that is thrown away: finds what load_pack would refuse. */
 int load_dry_pack(struct loader *l, struct err *e) MUST_USE;
 

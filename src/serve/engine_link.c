@@ -311,15 +311,10 @@ static void on_socket(uv_poll_t *p, int status, int events) {
 }
 
 static int send_open(struct link *l, struct err *e) {
-    l->msg = (struct wire_msg){.type = WIRE_OPEN, .open = l->opts.model->open};
+    struct wire_open open = l->opts.model->open;
     if (l->answered_once) /* what comes back is what was there, or nothing */
-        memcpy(l->msg.open.expect_fingerprint, l->model.fingerprint, sizeof l->msg.open.expect_fingerprint);
-    struct buf out = {.max = WIRE_RECORD_MAX};
-    wire_put(&out, &l->msg);
-    int r = out.failed ? err_set(e, ERR_LIMIT, "engine", "its settings do not fit a record")
-                       : wire_send(l->child.sock, buf_as_str(&out), l->opts.model->fd, true, e);
-    buf_free(&out);
-    return r;
+        memcpy(open.expect_fingerprint, l->model.fingerprint, sizeof open.expect_fingerprint);
+    return wire_send_open(l->child.sock, &open, l->opts.model->fd, l->opts.model->packed_fd, e);
 }
 
 static void start_child(struct link *l) {

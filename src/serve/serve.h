@@ -1,7 +1,7 @@
 /* serve: the server process. Sockets, keys, admission, routing to engine processes, metrics. It parses no model file and runs no
  * template: engines do, one child process a model, over wire.
  *
- *     struct serve_model m = {.fd = fd, .open = {.name = "smollm2", ...}};
+ *     struct serve_model m = {.fd = fd, .packed_fd = -1, .open = {.name = "smollm2", ...}};
  *     serve_run(&(struct serve_opts){.models = &m, .n_models = 1, .host = "127.0.0.1", .port = 8080, ...}, &e);
  *
  * One thread, one loop. A request's way: routes.c (what it is, who asks) -> generate.c (codec, admission, engine, answer) ->
@@ -15,6 +15,7 @@ enum { SERVE_MODELS_MAX = 16, SERVE_KEYS_MAX = 64 };
 
 struct serve_model {
     int fd;                /* of the model file; borrowed while the server runs */
+    int packed_fd;         /* of the file for its packed weights, or -1; borrowed too */
     struct wire_open open; /* how the engine opens it; its name is the model's name in the API */
 };
 struct serve_opts {

@@ -442,6 +442,8 @@ static int remove_locked(struct store *s, const char *ref, uint64_t *freed, stru
     }
     if (r == 0)
         r = collect_garbage(s, &index, freed, e);
+    if (r == 0)
+        *freed += store_packed_drop(s->dir);
     store_index_free(&index);
     return r;
 }

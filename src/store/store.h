@@ -55,6 +55,15 @@ struct store_facts {
  * same facts give the same release digest. An existing ref moves (its old release stays until store_remove or gc). */
 int store_import(struct store *s, int fd, const struct store_facts *facts, const char *ref, struct store_entry *out,
                  struct err *e) MUST_USE;
+/* A file that keeps the packed weights of a model between starts: packed/NAME in the folder `home`, which need not be a store yet.
+ * Any of them may go at any time; whoever reads one checks it. A descriptor for reading and writing, for reading alone where the
+ * folder cannot be written to, or -1: there is none and none can be made. `file` is for a model file outside the store: of those
+ * the STORE_PACKED_FILES_MAX used last stay. */
+enum { STORE_PACKED_FILES_MAX = 8 };
+int store_packed(const char *home, const struct digest *source, unsigned version, bool file);
+/* Removes what belongs to blobs that the store does not hold; returns the bytes. */
+uint64_t store_packed_drop(int home_dir);
+
 /* Takes the ref away, and every blob that no manifest needs any more; *freed counts their bytes. */
 int store_remove(struct store *s, const char *ref, uint64_t *freed, struct err *e) MUST_USE;
 /* Is text a reference that import takes: [registry/]name[:tag]? Adds ":latest" where no tag stands. */

@@ -52,6 +52,7 @@ static const struct field open_fields[] = {
     {FIELD_U64, AT(open.kv_memory), 0},
     {FIELD_U32, AT(open.kv_type), 0},
     CHARS(open.isa),
+    CHARS(open.packed),
     CHARS(open.digest),
     CHARS(open.expect_fingerprint),
 };
@@ -125,10 +126,15 @@ static const struct field event_fields[] = {
 };
 
 static const struct record records[] = {
-    [WIRE_OPEN] = {open_fields, N_ITEMS(open_fields)},    [WIRE_REQUEST] = {request_fields, N_ITEMS(request_fields)},
-    [WIRE_START] = {id_fields, N_ITEMS(id_fields)},       [WIRE_CANCEL] = {id_fields, N_ITEMS(id_fields)},
-    [WIRE_EVENT] = {event_fields, N_ITEMS(event_fields)}, [WIRE_SHUTDOWN] = {NULL, 0},
-    [WIRE_PAUSE] = {id_fields, N_ITEMS(id_fields)},       [WIRE_RESUME] = {id_fields, N_ITEMS(id_fields)},
+    [WIRE_OPEN] = {open_fields, N_ITEMS(open_fields)},
+    [WIRE_REQUEST] = {request_fields, N_ITEMS(request_fields)},
+    [WIRE_START] = {id_fields, N_ITEMS(id_fields)},
+    [WIRE_CANCEL] = {id_fields, N_ITEMS(id_fields)},
+    [WIRE_EVENT] = {event_fields, N_ITEMS(event_fields)},
+    [WIRE_SHUTDOWN] = {NULL, 0},
+    [WIRE_PAUSE] = {id_fields, N_ITEMS(id_fields)},
+    [WIRE_RESUME] = {id_fields, N_ITEMS(id_fields)},
+    [WIRE_PACKED] = {NULL, 0},
 };
 
 /* ---- writing ----------------------------------------------------------------------------------------------------------- */

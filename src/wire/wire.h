@@ -144,7 +144,8 @@ struct gen_event {
 
 /* ---- records --------------------------------------------------------------------------------------------------------------- */
 
-/* Engine settings, the body of open. Descriptors travel beside it: the model file. */
+/* Engine settings, the body of open. Descriptors travel beside it: the model file; that of its packed weights goes before, with a
+ * record of its own. */
 struct wire_open {
     char name[128], path[512]; /* how the API calls it; what messages call the file */
     struct str release;        /* JSON of the release (canonical), or "" for a bare file */
@@ -152,11 +153,22 @@ struct wire_open {
     uint64_t kv_memory;
     uint32_t kv_type; /* enum dtype */
     char isa[16];
-    char digest[65];             /* SHA-256 of the model file where the server knows it (the store names blobs so), or "" */
+    char packed[65]; /* what the model is known by in the file of its packed weights (SHA-256), or "": there is none */
+    char digest[65]; /* SHA-256 of the model file where the server knows it (the store names blobs so), or "" */
     char expect_fingerprint[17]; /* "" or the one that must come out, else refused */
 };
 
-enum wire_type { WIRE_OPEN = 1, WIRE_REQUEST, WIRE_START, WIRE_CANCEL, WIRE_EVENT, WIRE_SHUTDOWN, WIRE_PAUSE, WIRE_RESUME };
+enum wire_type {
+    WIRE_OPEN = 1,
+    WIRE_REQUEST,
+    WIRE_START,
+    WIRE_CANCEL,
+    WIRE_EVENT,
+    WIRE_SHUTDOWN,
+    WIRE_PAUSE,
+    WIRE_RESUME,
+    WIRE_PACKED
+};
 struct wire_msg {
     enum wire_type type;
     uint64_t id; /* WIRE_START, WIRE_CANCEL, WIRE_PAUSE, WIRE_RESUME */
@@ -184,6 +196,8 @@ int wire_send(int sock, struct str datagram, int fd, bool wait, struct err *e) M
 /* Receives one datagram into `into`, replacing what was there; *fd is -1 or a received descriptor, the caller's now. 1, 0 would
  * block, ERR_STOPPED the peer is gone, ERR_INPUT more than one descriptor or more bytes than a datagram may have. */
 int wire_recv(int sock, struct buf *into, int *fd, bool wait, struct err *e) MUST_USE;
+/* Sends WIRE_PACKED with its descriptor (-1: left out), then WIRE_OPEN with that of the model file; waits for room. As wire_send. */
+int wire_send_open(int sock, const struct wire_open *open, int model_fd, int packed_fd, struct err *e) MUST_USE;
 /* Sends a request in a datagram of its own, its body in a memfd when it is long. As wire_send. */
 int wire_send_request(int sock, const struct gen_req *req, bool wait, struct err *e) MUST_USE;
 

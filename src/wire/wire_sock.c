@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -72,6 +73,29 @@ int wire_recv(int sock, struct buf *into, int *fd, bool wait, struct err *e) {
         return err_set(e, ERR_STOPPED, "engine", "the other process is gone");
     into->n = (size_t)n;
     return 1;
+}
+
+static int send_record(int sock, const struct wire_msg *m, int fd, struct err *e) {
+    struct buf out = {.max = WIRE_RECORD_MAX};
+    wire_put(&out, m);
+    int r = out.failed ? err_set(e, ERR_LIMIT, "engine", "its settings do not fit a record")
+                       : wire_send(sock, buf_as_str(&out), fd, true, e);
+    buf_free(&out);
+    return r;
+}
+
+int wire_send_open(int sock, const struct wire_open *open, int model_fd, int packed_fd, struct err *e) {
+    struct wire_msg *m = calloc(1, sizeof *m);
+    if (!m)
+        return err_set(e, ERR_MEMORY, "engine", "no memory");
+    m->type = WIRE_PACKED;
+    int r = packed_fd >= 0 ? send_record(sock, m, packed_fd, e) : 0;
+    m->type = WIRE_OPEN;
+    m->open = *open;
+    if (r >= 0)
+        r = send_record(sock, m, model_fd, e);
+    free(m);
+    return r;
 }
 
 int wire_send_request(int sock, const struct gen_req *req, bool wait, struct err *e) {

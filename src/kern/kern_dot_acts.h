@@ -64,7 +64,7 @@ static void acts_row_f32(const float *x, uint32_t k, unsigned T, unsigned t, flo
 static void dot_acts_fill(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults) {
     uint64_t row_bytes = a->kind == KERN_ACTS_F32 ? (uint64_t)a->k * sizeof *x : (uint64_t)(a->k / KERN_BLOCK) * KERN_LINE;
     for (uint32_t panel = from, T; panel < to; panel += T) {
-        T = dot_panel_rows(a->rows - panel);
+        T = dot_min(a->rows - panel, DOT_T);
         uint8_t *out = a->data + panel * row_bytes;
         for (uint32_t t = 0; t < T; t++) {
             const float *in = x + (panel + t) * x_stride;

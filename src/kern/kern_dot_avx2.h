@@ -21,7 +21,7 @@
 
 #include "kern_dot.h"
 
-enum { DOT_T = 4, DOT_STREAM = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704 };
+enum { DOT_T = 4, DOT_STREAM = 4, DOT_FEW = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704 };
 #include "kern_dot_range.h"
 #include "kern_dot_acts.h"
 
@@ -372,8 +372,9 @@ DOT_INLINE void dot_tile_products(struct dot_plan plan, const uint8_t *w, const 
 
 /* y [T][16] stays in memory: it is the operand of the fma. */
 DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
-                         const unsigned T) {
+                         const struct dot_ahead *ahead, const unsigned T) {
     for (uint32_t b = 0; b < n_blocks; b++, w += CHUNK_BLOCK, x += KERN_LINE * T) {
+        dot_bring(ahead, b);
         __m256i c[DOT_T][2];
         __m256 p[DOT_T][2];
         dot_tile_sums(plan, w, x, T, c);
@@ -417,8 +418,9 @@ DOT_INLINE __m256 dot_halves_add(struct dot_plan plan, const uint8_t *w, const u
 }
 
 DOT_INLINE void dot_tile_halves(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
-                                const unsigned T) {
-    for (uint32_t b = 0; b < n_blocks; b++, w += HALVES_BLOCK, x += KERN_LINE * T)
+                                const struct dot_ahead *ahead, const unsigned T) {
+    for (uint32_t b = 0; b < n_blocks; b++, w += HALVES_BLOCK, x += KERN_LINE * T) {
+        dot_bring(ahead, b);
         for (unsigned h = 0; h < 2; h++) {
             __m256i c[DOT_T][2];
             DOT_UNROLL
@@ -438,6 +440,7 @@ DOT_INLINE void dot_tile_halves(struct dot_plan plan, const uint8_t *w, const ui
                 _mm256_storeu_ps(out, dot_halves_add(plan, w, x, T, t, h, c[t], _mm256_loadu_ps(out)));
             }
         }
+    }
 }
 
 /* ---- one text per format, plan and number of rows --------------------------------------------------------------------------- */
@@ -453,11 +456,12 @@ static const struct dot_plan plan_halves_min = {.sum = SUM_HALVES, .min = true};
 static const struct dot_plan plan_halves_split = {.sum = SUM_HALVES, .split = true};
 
 #define DOT_TILE(PLAN, T)                                                                                                        \
-    static void dot_tile_##PLAN##_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n_blocks) {                     \
+    static void dot_tile_##PLAN##_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n_blocks,                       \
+                                      const struct dot_ahead *ahead) {                                                           \
         if (plan_##PLAN.sum == SUM_HALVES)                                                                                       \
-            dot_tile_halves(plan_##PLAN, chunk, x, y, n_blocks, T);                                                              \
+            dot_tile_halves(plan_##PLAN, chunk, x, y, n_blocks, ahead, T);                                                       \
         else                                                                                                                     \
-            dot_tile(plan_##PLAN, chunk, x, y, n_blocks, T);                                                                     \
+            dot_tile(plan_##PLAN, chunk, x, y, n_blocks, ahead, T);                                                              \
     }
 #define DOT_TILES(PLAN)                                                                                                          \
     DOT_TILE(PLAN, 1)                                                                                                            \
@@ -565,7 +569,8 @@ DOT_INLINE void dense_unpack(uint32_t dtype, const uint8_t *tile, uint32_t from,
 }
 
 #define DENSE_TILE(T)                                                                                                            \
-    static void dense_tile_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n) {                                   \
+    static void dense_tile_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n, const struct dot_ahead *ahead) {    \
+        (void)ahead; /* the machine itself brings in what is read in order */                                                    \
         dense_tile(DTYPE_F32, chunk, (const float *)x, y, n, T, false);                                                          \
     }
 DENSE_TILE(1)

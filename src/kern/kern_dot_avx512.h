@@ -15,7 +15,7 @@
 
 #include "kern_dot.h"
 
-enum { DOT_T = 8, DOT_STREAM = 4, DOT_R = 2, CHUNK_BYTES = 20 * 704 };
+enum { DOT_T = 4, DOT_STREAM = 8, DOT_FEW = 8, DOT_R = 4, CHUNK_BYTES = 10 * 704 };
 #include "kern_dot_range.h"
 #include "kern_dot_acts.h"
 
@@ -41,7 +41,7 @@ enum {
     WORD_MINUS_8,   /* int MAGIC - 8 * S */
     WORD_MINUS_16,  /* int MAGIC - 16 * S */
     WORD_MINUS_128, /* int MAGIC - 128 * S */
-    WORD_HALF0,     /* int -32 * (sum of q over k < 16) */
+    WORD_HALF0,     /* int MAGIC - 32 * (sum of q over k < 16) */
     WORD_HALF1,     /* int -32 * (sum of q over k >= 16) */
     WORD_SUMS,      /* int16 pair: sums of the halves */
 };
@@ -193,8 +193,8 @@ DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, co
         __m512 d = dot_scale(f, unit, s);
         _mm512_storeu_ps((float *)(out + CHUNK_D), d);
         if (plan.sub) {
-            _mm512_storeu_si512(out + CHUNK_SUB0, dot_sub(f, unit, s, 0));
-            _mm512_storeu_si512(out + CHUNK_SUB1, dot_sub(f, unit, s, 1));
+            _mm512_storeu_ps((float *)(out + CHUNK_SUB0), _mm512_cvtepi32_ps(dot_sub(f, unit, s, 0)));
+            _mm512_storeu_ps((float *)(out + CHUNK_SUB1), _mm512_cvtepi32_ps(dot_sub(f, unit, s, 1)));
             continue;
         }
         _mm512_storeu_ps((float *)(out + CHUNK_MINUS_MAGIC_D), dot_minus_magic(d));
@@ -214,10 +214,11 @@ DOT_INLINE void dot_unpack_halves(const struct kern_layout *f, struct dot_plan p
             _mm512_storeu_si512(out + g * 64, dot_codes(f, unit, s, g));
         for (unsigned i = 0; i < 2; i++) {
             _mm512_storeu_ps((float *)(out + HALVES_D + i * 64), dot_scale_half(f, unit, s, i));
-            _mm512_storeu_si512(out + HALVES_SUB + i * 64, has_subs ? dot_sub(f, unit, s, i) : _mm512_set1_epi32(1));
+            __m512i sub = has_subs ? dot_sub(f, unit, s, i) : _mm512_set1_epi32(1);
+            _mm512_storeu_ps((float *)(out + HALVES_SUB + i * 64), _mm512_cvtepi32_ps(sub));
             if (plan.min)
-                _mm512_storeu_si512(out + HALVES_SUB_MIN + i * 64,
-                                    dot_pair_half(unit + f->scales_at + (f->blocks + s) * 32, i, false));
+                _mm512_storeu_ps((float *)(out + HALVES_SUB_MIN + i * 64),
+                                 _mm512_cvtepi32_ps(dot_pair_half(unit + f->scales_at + (f->blocks + s) * 32, i, false)));
         }
         if (plan.min)
             _mm512_storeu_ps((float *)(out + HALVES_MIN), dot_minimum(f, unit, s));
@@ -232,14 +233,14 @@ DOT_INLINE __m512i dot_start(struct dot_plan plan, const uint8_t *x, unsigned T,
     return plan.start ? dot_word(x, T, plan.start, t) : _mm512_set1_epi32(DOT_MAGIC);
 }
 
-/* (float)I * d, with c and first_half the sums of a block. */
-DOT_INLINE __m512 dot_product(struct dot_plan plan, __m512i c, __m512i first_half, __m512i sub1, __m512 d, __m512 minus_magic) {
+/* (float)I * d, with c the sum of a block, or of its second half and first_half the other one, scaled. */
+DOT_INLINE __m512 dot_product(struct dot_plan plan, __m512i c, __m512 first_half, __m512 sub1, __m512 d, __m512 minus_magic) {
     if (plan.sub)
-        return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(first_half, _mm512_mullo_epi32(c, sub1))), d);
+        return _mm512_mul_ps(_mm512_fmadd_ps(_mm512_cvtepi32_ps(c), sub1, first_half), d);
     return _mm512_fmadd_ps(_mm512_castsi512_ps(c), d, minus_magic);
 }
 
-/* ---- up to DOT_STREAM rows: streamed ---------------------------------------------------------------------------------------- */
+/* ---- up to DOT_FEW rows: streamed ------------------------------------------------------------------------------------------- */
 
 /* Spreads the prefetch of a unit evenly over its blocks. */
 DOT_INLINE void dot_prefetch(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
@@ -248,17 +249,21 @@ DOT_INLINE void dot_prefetch(const struct kern_layout *f, const uint8_t *unit, u
         _mm_prefetch((const char *)unit + DOT_AHEAD + i * 64, _MM_HINT_T0);
 }
 
-/* Block s of a unit: y[t] takes it in. */
+/* Block s of a unit: y[t] takes it in. x: that block in the first of the panels of PT rows. */
 DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s,
-                                 const uint8_t *x, const unsigned T, __m512 y[DOT_STREAM]) {
-    __m512i c[DOT_STREAM], first_half[DOT_STREAM], sub[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+                                 const uint8_t *const x[2], const unsigned PT, const unsigned T, __m512 y[DOT_STREAM]) {
+    __m512i c[DOT_STREAM];
+    __m512 first_half[DOT_STREAM], sub[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()}, minus_magic = sub[0];
     if (plan.sub) {
-        sub[0] = dot_sub(f, unit, s, 0);
-        sub[1] = dot_sub(f, unit, s, 1);
+        sub[0] = _mm512_cvtepi32_ps(dot_sub(f, unit, s, 0));
+        sub[1] = _mm512_cvtepi32_ps(dot_sub(f, unit, s, 1));
+        minus_magic = dot_minus_magic(sub[0]);
     }
     DOT_UNROLL
-    for (unsigned t = 0; t < T; t++)
-        c[t] = first_half[t] = dot_start(plan, x, T, t);
+    for (unsigned t = 0; t < T; t++) {
+        c[t] = dot_start(plan, x[t / DOT_T], PT, t % DOT_T);
+        first_half[t] = sub[0];
+    }
     DOT_UNROLL
     for (unsigned i = 0; i < 8; i++) {
         /* both nibbles of a load one after the other, except where a sum ends after four groups */
@@ -267,32 +272,39 @@ DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan pl
         DOT_KEEP(w);
         DOT_UNROLL
         for (unsigned t = 0; t < T; t++) {
+            const uint8_t *panel = x[t / DOT_T];
             if (plan.sub && i == 4) {
-                first_half[t] = _mm512_mullo_epi32(c[t], sub[0]);
-                c[t] = dot_word(x, T, WORD_HALF1, t);
+                first_half[t] = _mm512_fmadd_ps(_mm512_castsi512_ps(c[t]), sub[0], minus_magic);
+                c[t] = dot_word(panel, PT, WORD_HALF1, t % DOT_T);
             }
-            c[t] = _mm512_dpbusd_epi32(c[t], w, _mm512_set1_epi32(dot_int(x + 4 * (g * T + t))));
+            c[t] = _mm512_dpbusd_epi32(c[t], w, _mm512_set1_epi32(dot_int(panel + 4 * (g * PT + t % DOT_T))));
         }
     }
-    __m512 d = dot_scale(f, unit, s), minus_magic = dot_minus_magic(d), min = plan.min ? dot_minimum(f, unit, s) : d;
+    __m512 d = dot_scale(f, unit, s), min = plan.min ? dot_minimum(f, unit, s) : d;
+    minus_magic = dot_minus_magic(d);
     DOT_UNROLL
     for (unsigned t = 0; t < T; t++) {
         __m512 p = dot_product(plan, c[t], first_half[t], sub[1], d, minus_magic);
-        y[t] = _mm512_fmadd_ps(p, dot_word_ps(x, T, WORD_D, t), y[t]);
+        y[t] = _mm512_fmadd_ps(p, dot_word_ps(x[t / DOT_T], PT, WORD_D, t % DOT_T), y[t]);
         if (plan.min)
-            y[t] = _mm512_fmadd_ps(min, dot_word_ps(x, T, WORD_DS, t), y[t]);
+            y[t] = _mm512_fmadd_ps(min, dot_word_ps(x[t / DOT_T], PT, WORD_DS, t % DOT_T), y[t]);
     }
 }
 
 DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, const uint8_t *x, float *out,
                            uint32_t n_blocks, const unsigned T) {
+    const unsigned PT = T < DOT_T ? T : DOT_T;
     __m512 y[DOT_STREAM];
+    DOT_UNROLL
     for (unsigned t = 0; t < T; t++)
         y[t] = _mm512_setzero_ps();
+    const uint8_t *panels[2] = {x, x + (size_t)n_blocks * KERN_LINE * DOT_T};
     for (uint32_t b = 0; b < n_blocks; unit += f->bytes)
-        for (unsigned s = 0; s < f->blocks && b < n_blocks; s++, b++, x += KERN_LINE * T) {
+        for (unsigned s = 0; s < f->blocks && b < n_blocks; s++, b++) {
             dot_prefetch(f, unit, s);
-            dot_stream_block(f, plan, unit, s, x, T, y);
+            dot_stream_block(f, plan, unit, s, panels, PT, T, y);
+            panels[0] += KERN_LINE * PT;
+            panels[1] += KERN_LINE * PT;
         }
     for (unsigned t = 0; t < T; t++)
         _mm512_storeu_ps(out + t * DOT_WIDTH, y[t]);
@@ -302,49 +314,53 @@ DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, co
 
 /* The sums of a block. w: that block in the first tile's chunk. */
 DOT_INLINE void dot_tile_sums(struct dot_plan plan, const uint8_t *w, const uint8_t *x, const unsigned R, const unsigned T,
-                              __m512i c[DOT_T][DOT_R], __m512i first_half[DOT_T][DOT_R]) {
+                              __m512i c[DOT_T][DOT_R], __m512 first_half[DOT_T][DOT_R]) {
     DOT_UNROLL
     for (unsigned t = 0; t < T; t++)
         for (unsigned r = 0; r < R; r++)
-            c[t][r] = first_half[t][r] = dot_start(plan, x, T, t);
+            c[t][r] = dot_start(plan, x, T, t);
     DOT_UNROLL
     for (unsigned g = 0; g < 8; g++) {
         __m512i v[DOT_R];
         for (unsigned r = 0; r < R; r++) {
             v[r] = dot_load(w + r * CHUNK_BYTES + g * 64);
             DOT_KEEP(v[r]);
+            if (!plan.sub || g != 4)
+                continue;
+            __m512 sub = dot_load_ps(w + r * CHUNK_BYTES + CHUNK_SUB0), minus_magic = dot_minus_magic(sub);
+            DOT_UNROLL
+            for (unsigned t = 0; t < T; t++) {
+                first_half[t][r] = _mm512_fmadd_ps(_mm512_castsi512_ps(c[t][r]), sub, minus_magic);
+                c[t][r] = dot_word(x, T, WORD_HALF1, t);
+            }
         }
         DOT_UNROLL
         for (unsigned t = 0; t < T; t++) {
             __m512i q = _mm512_set1_epi32(dot_int(x + 4 * (g * T + t)));
             DOT_UNROLL
-            for (unsigned r = 0; r < R; r++) {
-                if (plan.sub && g == 4) {
-                    first_half[t][r] = _mm512_mullo_epi32(c[t][r], dot_load(w + r * CHUNK_BYTES + CHUNK_SUB0));
-                    c[t][r] = dot_word(x, T, WORD_HALF1, t);
-                }
+            for (unsigned r = 0; r < R; r++)
                 c[t][r] = _mm512_dpbusd_epi32(c[t][r], v[r], q);
-            }
         }
     }
 }
 
 /* y [T][DOT_WIDTH] stays in memory: it is the operand of the fma. */
-DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks, const unsigned R,
-                         const unsigned T) {
+DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
+                         const struct dot_ahead *ahead, const unsigned R, const unsigned T) {
     for (uint32_t b = 0; b < n_blocks; b++, w += CHUNK_BLOCK, x += KERN_LINE * T) {
-        __m512i c[DOT_T][DOT_R], first_half[DOT_T][DOT_R];
+        dot_bring(ahead, b);
+        __m512i c[DOT_T][DOT_R];
+        __m512 first_half[DOT_T][DOT_R];
         dot_tile_sums(plan, w, x, R, T, c, first_half);
         DOT_UNROLL
         for (unsigned r = 0; r < R; r++) {
             const uint8_t *scales = w + r * CHUNK_BYTES;
             __m512 d = dot_load_ps(scales + CHUNK_D), minus_magic = plan.sub ? d : dot_load_ps(scales + CHUNK_MINUS_MAGIC_D);
-            __m512 min = plan.min ? dot_load_ps(scales + CHUNK_MIN) : d;
-            __m512i sub1 = plan.sub ? dot_load(scales + CHUNK_SUB1) : c[0][r];
+            __m512 min = plan.min ? dot_load_ps(scales + CHUNK_MIN) : d, sub1 = plan.sub ? dot_load_ps(scales + CHUNK_SUB1) : d;
             DOT_UNROLL
             for (unsigned t = 0; t < T; t++) {
                 float *out = y + t * DOT_WIDTH + r * KERN_TILE;
-                __m512 p = dot_product(plan, c[t][r], first_half[t][r], sub1, d, minus_magic);
+                __m512 p = dot_product(plan, c[t][r], plan.sub ? first_half[t][r] : d, sub1, d, minus_magic);
                 __m512 sum = _mm512_fmadd_ps(p, dot_word_ps(x, T, WORD_D, t), _mm512_loadu_ps(out));
                 if (plan.min)
                     sum = _mm512_fmadd_ps(min, dot_word_ps(x, T, WORD_DS, t), sum);
@@ -355,6 +371,12 @@ DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *
     }
 }
 
+/* a[0] * b[0] + a[1] * b[1] of integers; that stays below 2^24 in all formats with two sums a block, so floats are exact. */
+DOT_INLINE __m512 dot_halves_sum(const __m512i a[2], const uint8_t *b) {
+    __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(a[0]), dot_load_ps(b));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(a[1]), dot_load_ps(b + 64), sum);
+}
+
 /* Numerics 3 as kern_terms has it, for row t; c: the sums of the halves. */
 DOT_INLINE __m512 dot_halves_add(struct dot_plan plan, const uint8_t *w, const uint8_t *x, unsigned T, unsigned t,
                                  const __m512i c[2], __m512 y) {
@@ -363,46 +385,58 @@ DOT_INLINE __m512 dot_halves_add(struct dot_plan plan, const uint8_t *w, const u
         y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[0]), d0), d, y);
         return _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[1]), dot_load_ps(w + HALVES_D + 64)), d, y);
     }
-    const uint8_t *sub = w + HALVES_SUB, *sub_min = w + HALVES_SUB_MIN;
-    __m512i sum = _mm512_add_epi32(_mm512_mullo_epi32(c[0], dot_load(sub)), _mm512_mullo_epi32(c[1], dot_load(sub + 64)));
-    y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), d0), d, y);
+    y = _mm512_fmadd_ps(_mm512_mul_ps(dot_halves_sum(c, w + HALVES_SUB), d0), d, y);
     if (!plan.min)
         return y;
-    __m512i sums = dot_word(x, T, WORD_SUMS, t), s0 = _mm512_srai_epi32(_mm512_slli_epi32(sums, 16), 16);
-    __m512i s1 = _mm512_srai_epi32(sums, 16);
-    sum = _mm512_add_epi32(_mm512_mullo_epi32(s0, dot_load(sub_min)), _mm512_mullo_epi32(s1, dot_load(sub_min + 64)));
-    return _mm512_fmadd_ps(dot_load_ps(w + HALVES_MIN), _mm512_mul_ps(d, _mm512_cvtepi32_ps(sum)), y);
+    __m512i both = dot_word(x, T, WORD_SUMS, t), sums[2] = {_mm512_srai_epi32(_mm512_slli_epi32(both, 16), 16)};
+    sums[1] = _mm512_srai_epi32(both, 16);
+    return _mm512_fmadd_ps(dot_load_ps(w + HALVES_MIN), _mm512_mul_ps(d, dot_halves_sum(sums, w + HALVES_SUB_MIN)), y);
 }
 
+/* -128 times the sum of half i */
+DOT_INLINE __m512i dot_half_start(const uint8_t *x, unsigned T, unsigned i, unsigned t) {
+    __m512i start = dot_word(x, T, i ? WORD_HALF1 : WORD_HALF0, t);
+    return _mm512_slli_epi32(i ? start : _mm512_sub_epi32(start, _mm512_set1_epi32(DOT_MAGIC)), 2);
+}
+
+/* One or two tiles. */
 DOT_INLINE void dot_tile_halves(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
-                                const unsigned T) {
+                                const struct dot_ahead *ahead, const unsigned R, const unsigned T) {
     for (uint32_t b = 0; b < n_blocks; b++, w += HALVES_BLOCK, x += KERN_LINE * T) {
-        __m512i c[DOT_T][2];
+        if (ahead)
+            dot_bring(ahead, b);
+        __m512i c[DOT_T][2][2];
         DOT_UNROLL
         for (unsigned g = 0; g < 8; g++) {
-            __m512i v = dot_load(w + g * 64);
+            __m512i v[2] = {dot_load(w + g * 64), dot_load(w + (R - 1) * CHUNK_BYTES + g * 64)};
             DOT_UNROLL
             for (unsigned t = 0; t < T; t++) {
-                if (g % 4 == 0) /* 128 times the sum of the half */
-                    c[t][g / 4] = _mm512_slli_epi32(dot_word(x, T, g ? WORD_HALF1 : WORD_HALF0, t), 2);
-                c[t][g / 4] = _mm512_dpbusd_epi32(c[t][g / 4], v, _mm512_set1_epi32(dot_int(x + 4 * (g * T + t))));
+                __m512i q = _mm512_set1_epi32(dot_int(x + 4 * (g * T + t)));
+                DOT_UNROLL
+                for (unsigned r = 0; r < R; r++) {
+                    __m512i sum = g % 4 ? c[t][r][g / 4] : dot_half_start(x, T, g / 4, t);
+                    c[t][r][g / 4] = _mm512_dpbusd_epi32(sum, v[r], q);
+                }
             }
         }
         DOT_UNROLL
-        for (unsigned t = 0; t < T; t++) {
-            float *out = y + t * DOT_WIDTH;
-            _mm512_storeu_ps(out, dot_halves_add(plan, w, x, T, t, c[t], _mm512_loadu_ps(out)));
+        for (unsigned t = 0; t < T; t++)
+            DOT_UNROLL
+        for (unsigned r = 0; r < R; r++) {
+            float *out = y + t * DOT_WIDTH + r * KERN_TILE;
+            _mm512_storeu_ps(out, dot_halves_add(plan, w + r * CHUNK_BYTES, x, T, t, c[t][r], _mm512_loadu_ps(out)));
         }
     }
 }
 
 /* The text of a plan for R tiles. */
 DOT_INLINE void dot_tiles(struct dot_plan plan, const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_blocks,
-                          const unsigned R, const unsigned T) {
+                          const struct dot_ahead *ahead, const unsigned R, const unsigned T) {
+    const unsigned together = R < 2 ? R : 2;
     if (!plan.halves)
-        dot_tile(plan, chunks, x, y, n_blocks, R, T);
-    for (unsigned r = 0; plan.halves && r < R; r++)
-        dot_tile_halves(plan, chunks + r * CHUNK_BYTES, x, y + r * KERN_TILE, n_blocks, T);
+        dot_tile(plan, chunks, x, y, n_blocks, ahead, R, T);
+    for (unsigned r = 0; plan.halves && r < R; r += together)
+        dot_tile_halves(plan, chunks + r * CHUNK_BYTES, x, y + r * KERN_TILE, n_blocks, r == 0 ? ahead : NULL, together, T);
 }
 
 /* ---- dense weights ------------------------------------------------------------------------------------------------------------ */
@@ -418,20 +452,25 @@ DOT_INLINE __m512 dense_load(uint32_t dtype, const uint8_t *w, size_t k) {
 
 /* y [T][DOT_WIDTH] over n of k; first: y begins here. */
 DOT_INLINE void dense_tile(uint32_t dtype, const uint8_t *w, const float *x, float *out, uint32_t n, const unsigned R,
-                           const unsigned T, bool first) {
-    __m512 y[DOT_T][DOT_R];
+                           const unsigned T, const struct dot_ahead *ahead, bool first) {
+    const unsigned PT = T < DOT_T ? T : DOT_T;
+    const bool brings = ahead && (ahead->lines || ahead->y_rows);
+    const float *panels[2] = {x, x + (size_t)n * DOT_T};
+    __m512 y[DOT_STREAM][DOT_R];
     DOT_UNROLL
     for (unsigned t = 0; t < T; t++)
         for (unsigned r = 0; r < R; r++)
             y[t][r] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + t * DOT_WIDTH + r * KERN_TILE);
-    for (uint32_t k = 0; k < n; k++, x += T) {
+    for (uint32_t k = 0; k < n; k++, panels[0] += PT, panels[1] += PT) {
+        if (brings)
+            dot_bring(ahead, k);
         __m512 v[DOT_R];
         for (unsigned r = 0; r < R; r++)
             v[r] = dense_load(dtype, w + r * CHUNK_BYTES, k);
         DOT_UNROLL
         for (unsigned t = 0; t < T; t++)
             for (unsigned r = 0; r < R; r++)
-                y[t][r] = _mm512_fmadd_ps(v[r], _mm512_set1_ps(x[t]), y[t][r]);
+                y[t][r] = _mm512_fmadd_ps(v[r], _mm512_set1_ps(panels[t / DOT_T][t % DOT_T]), y[t][r]);
     }
     DOT_UNROLL
     for (unsigned t = 0; t < T; t++)
@@ -457,30 +496,25 @@ static const struct dot_plan plan_halves_min = {.halves = true, .min = true};
 static const struct dot_plan plan_halves_split = {.halves = true, .split = true};
 
 #define DOT_TILE(PLAN, R, T)                                                                                                     \
-    static void dot_tile_##PLAN##_##R##_##T(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_blocks) {              \
-        dot_tiles(plan_##PLAN, chunks, x, y, n_blocks, R, T);                                                                    \
+    static void dot_tile_##PLAN##_##R##_##T(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_blocks,                \
+                                            const struct dot_ahead *ahead) {                                                     \
+        dot_tiles(plan_##PLAN, chunks, x, y, n_blocks, ahead, R, T);                                                             \
     }
 #define DENSE_TILE(F, R, T)                                                                                                      \
-    static void dot_tile_##F##_##R##_##T(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n) {                        \
-        dense_tile(DTYPE_##F, chunks, (const float *)x, y, n, R, T, false);                                                      \
+    static void dot_tile_##F##_##R##_##T(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n,                          \
+                                         const struct dot_ahead *ahead) {                                                        \
+        dense_tile(DTYPE_##F, chunks, (const float *)x, y, n, R, T, ahead, false);                                               \
     }
-/* Makes the texts for the numbers of rows that panels have, and their table. */
+/* Makes the texts for the numbers of tiles and of rows in a panel, and their table. */
+#define DOT_TILES_ROWS(MAKE, PLAN, R) MAKE(PLAN, R, 1) MAKE(PLAN, R, 2) MAKE(PLAN, R, 3) MAKE(PLAN, R, 4)
 #define DOT_TILES(MAKE, PLAN)                                                                                                    \
-    MAKE(PLAN, 1, 1)                                                                                                             \
-    MAKE(PLAN, 1, 2)                                                                                                             \
-    MAKE(PLAN, 1, 3)                                                                                                             \
-    MAKE(PLAN, 1, 4)                                                                                                             \
-    MAKE(PLAN, 1, 8)                                                                                                             \
-    MAKE(PLAN, 2, 1)                                                                                                             \
-    MAKE(PLAN, 2, 2)                                                                                                             \
-    MAKE(PLAN, 2, 3)                                                                                                             \
-    MAKE(PLAN, 2, 4)                                                                                                             \
-    MAKE(PLAN, 2, 8)                                                                                                             \
-    static dot_tile_fn *const dot_tiles_##PLAN[DOT_R * DOT_T] = {dot_tile_##PLAN##_1_1,       dot_tile_##PLAN##_1_2,             \
-                                                                 dot_tile_##PLAN##_1_3,       dot_tile_##PLAN##_1_4,             \
-                                                                 [7] = dot_tile_##PLAN##_1_8, dot_tile_##PLAN##_2_1,             \
-                                                                 dot_tile_##PLAN##_2_2,       dot_tile_##PLAN##_2_3,             \
-                                                                 dot_tile_##PLAN##_2_4,       [15] = dot_tile_##PLAN##_2_8};
+    DOT_TILES_ROWS(MAKE, PLAN, 1)                                                                                                \
+    DOT_TILES_ROWS(MAKE, PLAN, 2)                                                                                                \
+    DOT_TILES_ROWS(MAKE, PLAN, 4)                                                                                                \
+    static dot_tile_fn *const dot_tiles_##PLAN[3 * DOT_T] = {                                                                    \
+        dot_tile_##PLAN##_1_1, dot_tile_##PLAN##_1_2, dot_tile_##PLAN##_1_3, dot_tile_##PLAN##_1_4,                              \
+        dot_tile_##PLAN##_2_1, dot_tile_##PLAN##_2_2, dot_tile_##PLAN##_2_3, dot_tile_##PLAN##_2_4,                              \
+        dot_tile_##PLAN##_4_1, dot_tile_##PLAN##_4_2, dot_tile_##PLAN##_4_3, dot_tile_##PLAN##_4_4};
 DOT_TILES(DOT_TILE, code_8)
 DOT_TILES(DOT_TILE, code_16)
 DOT_TILES(DOT_TILE, code_128)
@@ -497,15 +531,16 @@ DOT_TILES(DENSE_TILE, F32)
     }
 #define DENSE_STREAM_TEXT(F, PLAN, T)                                                                                            \
     static void dot_stream_##F##_##T(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n) {                              \
-        dense_tile(DTYPE_##F, tile, (const float *)x, y, n, 1, T, true);                                                         \
+        dense_tile(DTYPE_##F, tile, (const float *)x, y, n, 1, T, NULL, true);                                                   \
     }
 #define DOT_STREAMS(MAKE, F, PLAN)                                                                                               \
     MAKE(F, PLAN, 1)                                                                                                             \
     MAKE(F, PLAN, 2)                                                                                                             \
     MAKE(F, PLAN, 3)                                                                                                             \
     MAKE(F, PLAN, 4)                                                                                                             \
+    MAKE(F, PLAN, 8)                                                                                                             \
     static dot_stream_fn *const dot_streams_##F[DOT_STREAM] = {dot_stream_##F##_1, dot_stream_##F##_2, dot_stream_##F##_3,       \
-                                                               dot_stream_##F##_4};
+                                                               dot_stream_##F##_4, [7] = dot_stream_##F##_8};
 #define DOT_UNPACK(F, PLAN)                                                                                                      \
     static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n_blocks, uint8_t *chunk) {                          \
         if (plan_##PLAN.halves)                                                                                                  \
@@ -551,9 +586,9 @@ DOT_UNPACK(MXFP4, halves)
 DOT_UNPACK(Q2_K, halves_min)
 DOT_UNPACK(NVFP4, halves_split)
 
-#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 20, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
-#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
-#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 220, 220, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
+#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 10, 10, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 7, 7, NULL, dot_unpack_##F, dot_tiles_##PLAN}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
     DENSE_TEXT(F16),
@@ -584,7 +619,7 @@ static const struct dot_text dot_texts[] = {
     DOT_TEXT_UNPACKED(Q2_K, halves_min),
     DOT_TEXT_UNPACKED(NVFP4, halves_split),
 };
-_Static_assert(220 * 64 == CHUNK_BYTES, "a dense chunk fits");
+_Static_assert(110 * 64 == CHUNK_BYTES, "a dense chunk fits");
 
 static void matmul_avx512(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from,
                           uint32_t to) {
@@ -609,7 +644,7 @@ static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
     words[WORD_MINUS_8] = DOT_MAGIC - 8 * s;
     words[WORD_MINUS_16] = DOT_MAGIC - 16 * s;
     words[WORD_MINUS_128] = DOT_MAGIC - 128 * s;
-    words[WORD_HALF0] = -32 * s0;
+    words[WORD_HALF0] = DOT_MAGIC - 32 * s0;
     words[WORD_HALF1] = -32 * s1;
     words[WORD_SUMS] = (int32_t)((uint32_t)s0 & 0xffff) | (int32_t)((uint32_t)s1 << 16);
     for (unsigned i = 0; i < 8; i++)

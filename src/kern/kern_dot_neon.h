@@ -18,7 +18,7 @@
 #include "kern_dot.h"
 #include "kern_fma.h"
 
-enum { DOT_T = 4, DOT_STREAM = 4, DOT_R = 1, CHUNK_BYTES = 32 * 960 };
+enum { DOT_T = 4, DOT_STREAM = 4, DOT_FEW = 4, DOT_R = 1, CHUNK_BYTES = 32 * 960 };
 #include "kern_dot_range.h"
 
 #define DOT_INLINE static inline __attribute__((always_inline))
@@ -276,9 +276,10 @@ DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, co
 /* ---- panels against a chunk ------------------------------------------------------------------------------------------------------ */
 
 DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *out, uint32_t n_blocks,
-                         const unsigned T) {
+                         const struct dot_ahead *ahead, const unsigned T) {
     const struct acts_line *line = (const struct acts_line *)x;
-    for (uint32_t b = 0; b < n_blocks; b++, w += CHUNK_BLOCK, line += T)
+    for (uint32_t b = 0; b < n_blocks; b++, w += CHUNK_BLOCK, line += T) {
+        dot_bring(ahead, b);
         for (unsigned v = 0; v < 4; v++) {
             struct dot_quad quad = dot_chunk_read(plan, w, v);
             float32x4_t y[DOT_T];
@@ -290,6 +291,7 @@ DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *
             for (unsigned t = 0; t < T; t++)
                 vst1q_f32(out + t * KERN_TILE + 4 * v, y[t]);
         }
+    }
 }
 
 /* ---- one text per format, plan and number of rows -------------------------------------------------------------------------------- */
@@ -301,8 +303,9 @@ static const struct dot_plan plan_halves_min = {.halves = true, .min = true};
 static const struct dot_plan plan_split = {.halves = true, .split = true};
 
 #define DOT_TILE(PLAN, T)                                                                                                        \
-    static void dot_tile_##PLAN##_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n_blocks) {                     \
-        dot_tile(plan_##PLAN, chunk, x, y, n_blocks, T);                                                                         \
+    static void dot_tile_##PLAN##_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n_blocks,                       \
+                                      const struct dot_ahead *ahead) {                                                           \
+        dot_tile(plan_##PLAN, chunk, x, y, n_blocks, ahead, T);                                                                  \
     }
 #define DOT_TILES(PLAN)                                                                                                          \
     DOT_TILE(PLAN, 1)                                                                                                            \
@@ -398,7 +401,8 @@ DOT_INLINE void dense_unpack(uint32_t dtype, const uint8_t *tile, uint32_t from,
 }
 
 #define DENSE_TILE(T)                                                                                                            \
-    static void dense_tile_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n) {                                   \
+    static void dense_tile_##T(const uint8_t *chunk, const uint8_t *x, float *y, uint32_t n, const struct dot_ahead *ahead) {    \
+        (void)ahead; /* the machine itself brings in what is read in order */                                                    \
         dense_tile(DTYPE_F32, chunk, (const float *)x, y, n, T, false);                                                          \
     }
 DENSE_TILE(1)
@@ -530,7 +534,7 @@ static void acts_row(enum kern_acts_kind kind, const float *x, uint32_t k, unsig
 static void acts_fill_neon(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults) {
     uint64_t row_bytes = a->kind == KERN_ACTS_F32 ? (uint64_t)a->k * sizeof *x : (uint64_t)(a->k / KERN_BLOCK) * KERN_LINE;
     for (uint32_t panel = from, T; panel < to; panel += T) {
-        T = dot_panel_rows(a->rows - panel);
+        T = dot_min(a->rows - panel, DOT_T);
         for (uint32_t t = 0; t < T; t++) {
             const float *in = x + (panel + t) * x_stride;
             bool ok = acts_finite(in, a->k);

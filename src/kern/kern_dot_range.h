@@ -1,14 +1,15 @@
 /* kern_dot_range: the loops around a tier's products: which weights are unpacked when, and which rows meet them. Included by
  * kern_dot_{avx2,avx512}.h, between their enums and their texts:
  *
- *   DOT_T           rows in a panel
- *   DOT_STREAM      rows that can be streamed; rows that fill no panel of DOT_T go in panels of at most so many
- *   DOT_R           tiles that are multiplied at once
+ *   DOT_T           rows in a panel; the last one may have fewer
+ *   DOT_STREAM      rows that are streamed at once: a panel, or two full ones
+ *   DOT_FEW         rows up to which they are streamed
+ *   DOT_R           tiles that are multiplied at once: 1, or 4; what is left by twos and ones
  *   CHUNK_BYTES     the most that a tile's chunk takes
  *
  * A panel that begins at row r lies r whole rows from the start of the activations; nothing is padded.
  *
- * Quantised and dense formats differ only in their step: a block of 32 k, or one k. Up to DOT_STREAM rows are streamed past the
+ * Quantised and dense formats differ only in their step: a block of 32 k, or one k. Up to DOT_FEW rows are streamed past the
  * packed weights. More rows meet a chunk: the part of DOT_R tiles that fits in L1, unpacked once for all of them. */
 #pragma once
 
@@ -18,16 +19,26 @@
 
 enum { DOT_WIDTH = DOT_R * KERN_TILE, DOT_ROWS = 256 /* whose panels of a chunk fit in L2 */, DOT_ROWS_SOME = 16 };
 
+/* What a product brings into the nearest cache step by step: `lines` lines from each of DOT_R places, and in its first steps the
+ * rows of outputs that come next. */
+struct dot_ahead {
+    const uint8_t *at;
+    size_t apart, step_bytes; /* from one place, and one step, to the next */
+    uint32_t lines, y_rows;
+    const float *y;
+    size_t y_stride;
+};
+
 /* The texts of one format. y is [T][DOT_WIDTH]; stream sets it for one tile, the others add to it. */
 typedef void dot_stream_fn(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_steps);
 typedef void dot_unpack_fn(const uint8_t *tile, uint32_t from, uint32_t n_steps, uint8_t *chunk);
-typedef void dot_tile_fn(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_steps);
+typedef void dot_tile_fn(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_steps, const struct dot_ahead *ahead);
 struct dot_text {
     uint16_t step_k, step_bytes;            /* k in a step; bytes of a row's activations in it */
     uint16_t chunk_steps, chunk_steps_some; /* for many rows; for a few */
-    dot_stream_fn *const *stream;           /* [T - 1]; NULL: there is none, chunks serve */
+    dot_stream_fn *const *stream;           /* [rows - 1]; NULL: there is none, chunks serve */
     dot_unpack_fn *unpack;
-    dot_tile_fn *const *tile; /* [tiles - 1][T - 1] */
+    dot_tile_fn *const *tile; /* [tiles / 2][T - 1] */
 };
 
 struct dot_job {
@@ -49,9 +60,12 @@ static inline uint32_t dot_min(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-/* Rows in the panel that begins at a row with `rest` rows to go. */
-static inline unsigned dot_panel_rows(uint32_t rest) {
-    return rest >= DOT_T ? DOT_T : dot_min(rest, DOT_STREAM);
+/* Rows that are streamed at once, and tiles that are multiplied at once, with `rest` to go. */
+static inline unsigned dot_stream_rows(uint32_t rest) {
+    return rest >= DOT_STREAM ? DOT_STREAM : dot_min(rest, DOT_T);
+}
+static inline unsigned dot_tiles_now(uint32_t rest) {
+    return rest >= DOT_R ? DOT_R : dot_min(rest, 2);
 }
 
 /* One row: the usual case has its own constant length. */
@@ -70,13 +84,18 @@ static struct dot_y dot_y_at(const struct dot_job *job, float *y, size_t y_strid
     return (struct dot_y){y + (size_t)tile * KERN_TILE, y_stride, dot_min(job->w->n - tile * KERN_TILE, n_tiles * KERN_TILE)};
 }
 
-/* Weights are the traffic: each tile is read once, from its begin to its end. */
+/* Weights are the traffic: a tile is read from its begin to its end, and once more from cache for what DOT_STREAM leaves. */
 static void dot_few_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to) {
     _Alignas(KERN_ALIGN) float buffer[DOT_STREAM * DOT_WIDTH];
+    uint64_t row_bytes = (uint64_t)job->n_steps * job->text->step_bytes;
     for (uint32_t tile = from; tile < to; tile++) {
-        job->text->stream[job->a->rows - 1](job->w->data + tile * job->tile_bytes, job->a->data, buffer, job->n_steps);
         struct dot_y out = dot_y_at(job, y, y_stride, tile, 1);
-        dot_y_put(&out, 0, job->a->rows, buffer);
+        for (uint32_t row = 0, n; row < job->a->rows; row += n) {
+            n = dot_stream_rows(job->a->rows - row);
+            const uint8_t *x = job->a->data + row * row_bytes;
+            job->text->stream[n - 1](job->w->data + tile * job->tile_bytes, x, buffer, job->n_steps);
+            dot_y_put(&out, row, n, buffer);
+        }
     }
 }
 
@@ -85,34 +104,57 @@ struct dot_part {
     uint32_t tile, n_tiles, row, row_end, from, n;
 };
 
-/* Brings in piece i of n of the weights that are unpacked next: the chunk behind part's, or the first one of the next tiles. */
-static void dot_prefetch_weights(const struct dot_job *job, const struct dot_part *part, uint32_t i, uint32_t n) {
-    uint32_t bytes = part->n * job->step_weights, piece = (bytes / n + KERN_LINE) / KERN_LINE * KERN_LINE;
+/* Brings in the share of a step. */
+static inline void dot_bring(const struct dot_ahead *ahead, uint32_t step) {
+    const uint8_t *at = ahead->at + step * ahead->step_bytes;
+    for (uint32_t i = 0; i < ahead->lines; i++, at += KERN_LINE)
+        for (unsigned r = 0; r < DOT_R; r++)
+            __builtin_prefetch(at + r * ahead->apart);
+    for (unsigned r = 0; step < ahead->y_rows && r < DOT_R; r++)
+        __builtin_prefetch(ahead->y + step * ahead->y_stride + r * KERN_TILE, 1);
+}
+
+/* The weights that are unpacked next come in with the first panels, evenly over their steps: the chunk behind part's, or the first
+ * one of the next tiles. lines is 0 where panel i of n has none to bring. */
+static struct dot_ahead dot_ahead_weights(const struct dot_job *job, const struct dot_part *part, uint32_t i, uint32_t n) {
     bool more = part->from + part->n < job->n_steps;
     const uint8_t *next = job->w->data + (part->tile + (more ? 0 : part->n_tiles)) * job->tile_bytes;
     next += more ? (part->from + part->n) * (uint64_t)job->step_weights : 0;
-    for (uint32_t r = 0; r < part->n_tiles && i * piece < bytes; r++)
-        for (uint32_t at = i * piece; at < (i + 1) * piece; at += KERN_LINE)
-            __builtin_prefetch(next + r * job->tile_bytes + at, 0, 2);
+    uint32_t lines = (job->step_weights + n * KERN_LINE - 1) / (n * KERN_LINE), step = lines * KERN_LINE;
+    bool has = i * step < job->step_weights;
+    return (struct dot_ahead){next + i * part->n * step, job->tile_bytes, step, has ? lines : 0, 0, NULL, 0};
+}
+
+/* What panel i, T rows from `row` on, brings in; x: its activations. */
+static struct dot_ahead dot_ahead_of(const struct dot_job *job, const struct dot_part *part, uint32_t row, unsigned T,
+                                     const uint8_t *x, const struct dot_y *y) {
+    uint32_t n_panels = (part->row_end - part->row + DOT_T - 1) / DOT_T;
+    struct dot_ahead ahead = dot_ahead_weights(job, part, (row - part->row) / DOT_T, n_panels);
+    if (row + 2 * DOT_T > part->row_end)
+        return ahead;
+    if (ahead.lines == 0 && part->n < job->n_steps) { /* else they follow in order, as the machine itself expects */
+        uint32_t step = DOT_T * job->text->step_bytes;
+        ahead = (struct dot_ahead){x + (uint64_t)job->n_steps * step, KERN_LINE, step, step / (DOT_R * KERN_LINE), 0, NULL, 0};
+    }
+    if (part->from + part->n == job->n_steps)
+        ahead.y = y->p + (row + T) * y->stride, ahead.y_stride = y->stride, ahead.y_rows = T;
+    return ahead;
 }
 
 /* All rows of a part against its chunks; the last steps go on from the sums to y. */
 static void dot_panels(const struct dot_job *job, const struct dot_part *part, const struct dot_y *y, const uint8_t *chunks,
                        float *sums) {
-    dot_tile_fn *const *tile = job->text->tile + (part->n_tiles - 1) * DOT_T;
-    uint32_t n_panels = (part->row_end - part->row + DOT_T - 1) / DOT_T, panel_bytes = job->n_steps * job->text->step_bytes;
-    bool is_last = part->from + part->n == job->n_steps;
+    dot_tile_fn *const *tile = job->text->tile + part->n_tiles / 2 * DOT_T;
+    uint32_t row_bytes = job->n_steps * job->text->step_bytes;
     for (uint32_t row = part->row, T; row < part->row_end; row += T) {
-        T = dot_panel_rows(part->row_end - row);
+        T = dot_min(part->row_end - row, DOT_T);
         float *sum = sums + (row - part->row) * DOT_WIDTH;
-        dot_prefetch_weights(job, part, (row - part->row) / DOT_T, n_panels);
-        for (uint32_t r = row + T; is_last && r < dot_min(row + T + DOT_T, part->row_end); r++)
-            __builtin_prefetch(y->p + r * y->stride, 1), __builtin_prefetch(y->p + r * y->stride + 16, 1);
+        const uint8_t *x = job->a->data + row * (uint64_t)row_bytes + part->from * T * job->text->step_bytes;
+        struct dot_ahead ahead = dot_ahead_of(job, part, row, T, x, y);
         if (part->from == 0)
             memset(sum, 0, T * DOT_WIDTH * sizeof *sum);
-        const uint8_t *x = job->a->data + row * (uint64_t)panel_bytes + part->from * T * job->text->step_bytes;
-        tile[T - 1](chunks, x, sum, part->n);
-        if (is_last)
+        tile[T - 1](chunks, x, sum, part->n, &ahead);
+        if (part->from + part->n == job->n_steps)
             dot_y_put(y, row, T, sum);
     }
 }
@@ -127,7 +169,7 @@ static void dot_many_rows(const struct dot_job *job, float *y, size_t y_stride, 
     for (part.row = 0; part.row < job->a->rows; part.row = part.row_end) {
         part.row_end = dot_min(job->a->rows, part.row + DOT_ROWS);
         for (part.tile = from; part.tile < to; part.tile += part.n_tiles) {
-            part.n_tiles = dot_min(to - part.tile, DOT_R);
+            part.n_tiles = dot_tiles_now(to - part.tile);
             struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
             for (part.from = 0; part.from < job->n_steps; part.from += part.n) {
                 part.n = dot_min(job->n_steps - part.from, n);
@@ -147,7 +189,7 @@ static void dot_range(const struct dot_text *text, const struct kern_packed *w, 
     if (a->rows == 0)
         return;
     job.step_weights = (uint32_t)(job.tile_bytes / job.n_steps);
-    if (a->rows <= DOT_STREAM && text->stream)
+    if (a->rows <= DOT_FEW && text->stream)
         dot_few_rows(&job, y, y_stride, from, to);
     else
         dot_many_rows(&job, y, y_stride, from, to, a->rows <= DOT_ROWS_SOME ? text->chunk_steps_some : text->chunk_steps);

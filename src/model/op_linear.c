@@ -30,12 +30,12 @@ static void matmul_group(void *ctx, uint32_t item, unsigned thread) {
     loop->kern->matmul(part->w, part->acts, part->y, part->y_stride, from, to);
 }
 
-/* Groups of an even number of tiles: fast kernels take two at a time. */
+/* Groups of a multiple of four tiles: fast kernels take four at a time. */
 static uint32_t group_size(uint32_t tiles, unsigned threads) {
     if (threads == 1)
         return tiles;
     uint32_t groups = threads * GROUPS_PER_THREAD, size = (tiles + groups - 1) / groups;
-    return (size + 1) / 2 * 2;
+    return (size + 3) / 4 * 4;
 }
 
 static void run_loop(struct pass *p, struct linears_loop *loop) {

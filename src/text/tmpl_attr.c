@@ -42,7 +42,7 @@ static int bind_method(struct render *r, const struct callable *f, struct val se
 
 static int macro_attr(struct render *r, const struct macro *m, struct str name, struct val *out) {
     if (str_is(name, "name"))
-        *out = tmpl_str_of(m->def->name, TEMPLATE);
+        *out = m->def->name.n ? tmpl_str_of(m->def->name, TEMPLATE) : tmpl_none();
     else if (str_is(name, "catch_kwargs"))
         *out = tmpl_bool(m->def->uses_kwargs);
     else if (str_is(name, "catch_varargs"))
@@ -54,7 +54,7 @@ static int macro_attr(struct render *r, const struct macro *m, struct str name, 
         for (size_t i = 0; l && i < m->def->n_params; i++)
             if (tmpl_list_add(r, l, tmpl_str_of(m->def->params[i].name, TEMPLATE)) < 0)
                 return tmpl_failed(r);
-        *out = tmpl_list(l);
+        *out = tmpl_tuple(l);
     }
     return tmpl_failed(r);
 }

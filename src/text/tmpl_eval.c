@@ -319,18 +319,24 @@ static int eval_math(struct render *r, const struct node *n, struct val *out) {
     return 0;
 }
 
+/* a ~ b; with autoescape, one that is safe makes the result safe and the others are escaped. */
 static int eval_concat(struct render *r, const struct node *n, struct val *out) {
-    struct val v, all = tmpl_str_literal("");
-    for (uint32_t i = 0; i < n->n; i++) {
-        if (tmpl_eval(r, n->kids[i], &v) < 0)
+    struct val all = tmpl_str_literal("");
+    struct val *parts = tmpl_array(r, n->n, sizeof *parts);
+    bool safe = false;
+    for (uint32_t i = 0; parts && i < n->n; i++) {
+        if (tmpl_eval(r, n->kids[i], &parts[i]) < 0)
             return tmpl_failed(r);
-        int code = r->autoescape ? tmpl_str_escape(r, v, &v) : tmpl_str_from(r, v, &v);
-        if (code < 0 || tmpl_str_concat(r, all, v, &all) < 0)
+        safe |= r->autoescape && parts[i].type == VAL_STR && parts[i].flags & FLAG_MARKUP;
+    }
+    for (uint32_t i = 0; parts && i < n->n; i++) {
+        int code = safe ? tmpl_str_escape(r, parts[i], &parts[i]) : tmpl_str_from(r, parts[i], &parts[i]);
+        if (code < 0 || tmpl_str_concat(r, all, parts[i], &all) < 0)
             return tmpl_failed(r);
     }
     *out = all;
-    out->flags = r->autoescape ? FLAG_MARKUP : 0;
-    return 0;
+    out->flags = safe ? FLAG_MARKUP : 0;
+    return tmpl_failed(r);
 }
 
 static int (*const evals[])(struct render *r, const struct node *n, struct val *out) = {

@@ -175,7 +175,9 @@ static int exec_filter_block(struct render *r, const struct node *n) {
         return flow;
     if (tmpl_eval_filter(r, n->b, &v, &v) < 0)
         return tmpl_failed(r);
-    tmpl_text_val(r, r->out, v);
+    if (v.type != VAL_STR) /* jinja2 joins what blocks give as it is */
+        return tmpl_fail(r, "type", "sequence item: expected str instance, %s found", tmpl_type_name(v));
+    tmpl_text_str(r, r->out, v);
     return tmpl_failed(r);
 }
 

@@ -187,5 +187,6 @@ const struct callable tmpl_filters_text[] = {
     {"truncate", 0, 4, "length killwords end leeway", filter_truncate},
     {"upper", 0, 0, NULL, filter_upper},
     {"wordcount", 0, 0, NULL, filter_wordcount},
+    {"wordwrap", 0, 4, "width break_long_words wrapstring break_on_hyphens", tmpl_filter_wordwrap},
     {.name = NULL},
 };

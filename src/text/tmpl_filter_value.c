@@ -133,7 +133,7 @@ static int filter_filesizeformat(struct call *c) {
     if (bytes == 1) {
         snprintf(text, sizeof text, "1 Byte");
     } else if (bytes < base) {
-        snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes));
+        snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes) + 0.0); /* no -0 */
     } else {
         const char *letters = base > 1000 ? "KMGTPEZY" : "kMGTPEZY";
         size_t i = 0;

@@ -122,7 +122,8 @@ int tmpl_loop_attr(struct render *r, struct loop *l, struct str name, struct val
 
 /* ---- the statement ------------------------------------------------------------------------------------------------------- */
 
-static int run_items(struct render *r, struct loop *l, struct scope *body) {
+/* *ended: whether a round came to its end, without break or continue; if none did, jinja2 runs the else part. */
+static int run_items(struct render *r, struct loop *l, struct scope *body, bool *ended) {
     const struct node *n = l->node;
     struct val item;
     int more, flow = 0;
@@ -137,6 +138,7 @@ static int run_items(struct render *r, struct loop *l, struct scope *body) {
         r->scope = l->outer;
         if (flow < 0)
             return flow;
+        *ended |= flow == 0;
     }
     return 0;
 }
@@ -156,8 +158,9 @@ int tmpl_exec_for(struct render *r, const struct node *n, struct scope *outer, s
     if (tmpl_scope_set(r, body, ID_LOOP, (struct val){.type = VAL_LOOP, .loop = l}) < 0)
         return tmpl_failed(r);
     r->scope = outer;
-    int flow = run_items(r, l, body);
-    if (flow == 0 && l->index0 < 0 && n->n > 1) {
+    bool ended = false;
+    int flow = run_items(r, l, body, &ended);
+    if (flow == 0 && !ended && n->n > 1) {
         r->scope = tmpl_scope_new(r, outer);
         flow = r->scope ? tmpl_exec(r, n->kids[1]) : tmpl_failed(r);
     }

@@ -416,7 +416,6 @@ static struct node *parse_call_block(struct parser *p) {
     p->at++;
     if (!n || !m)
         return NULL;
-    m->name = STR("caller");
     if (parse_at(p, LEX_LPAREN) && !parse_signature(p, m))
         return NULL;
     if (!(n->a = parse_expression(p)))

@@ -147,19 +147,28 @@ static void repr_loop(struct render *r, struct text *t, struct val v) {
     tmpl_text_z(r, t, text, TEMPLATE);
 }
 
+static void repr_macro(struct render *r, struct text *t, struct str name) {
+    if (!name.n) { /* the caller of a call block */
+        tmpl_text_z(r, t, "<Macro anonymous>", TEMPLATE);
+        return;
+    }
+    tmpl_text_z(r, t, "<Macro '", TEMPLATE);
+    tmpl_text_add(r, t, name.p, name.n, TEMPLATE);
+    tmpl_text_z(r, t, "'>", TEMPLATE);
+}
+
 /* Things without a value of their own print without the address that Python shows. */
 static void repr_object(struct render *r, struct text *t, struct val v) {
-    struct str name = v.type == VAL_MACRO    ? v.macro->def->name
-                      : v.type == VAL_FUNC   ? str_of(v.func->name)
-                      : v.type == VAL_METHOD ? str_of(v.bound->func->name)
-                                             : STR("object");
-    tmpl_text_z(r, t, v.type == VAL_MACRO ? "<Macro '" : "<", TEMPLATE);
-    if (v.type != VAL_MACRO) {
-        tmpl_text_z(r, t, tmpl_type_name(v), TEMPLATE);
-        tmpl_text_byte(r, t, ' ', TEMPLATE);
-    }
-    tmpl_text_add(r, t, name.p, name.n, TEMPLATE);
-    tmpl_text_z(r, t, v.type == VAL_MACRO ? "'>" : ">", TEMPLATE);
+    tmpl_text_byte(r, t, '<', TEMPLATE);
+    tmpl_text_z(r, t, tmpl_type_name(v), TEMPLATE);
+    tmpl_text_byte(r, t, ' ', TEMPLATE);
+    tmpl_text_z(r, t,
+                v.type == VAL_FUNC     ? v.func->name
+                : v.type == VAL_METHOD ? v.bound->func->name
+                : v.type == VAL_SELF   ? "None" /* a template without a name */
+                                       : "object",
+                TEMPLATE);
+    tmpl_text_byte(r, t, '>', TEMPLATE);
 }
 
 static void repr_inner(struct render *r, struct text *t, struct val v) {
@@ -177,6 +186,7 @@ static void repr_inner(struct render *r, struct text *t, struct val v) {
     case VAL_VIEW: repr_view(r, t, v); return;
     case VAL_RANGE: repr_range(r, t, v.range); return;
     case VAL_LOOP: repr_loop(r, t, v); return;
+    case VAL_MACRO: repr_macro(r, t, v.macro->def->name); return;
     case VAL_SPACE:
         tmpl_text_z(r, t, "<Namespace ", TEMPLATE);
         repr_dict(r, t, v.dict, TEMPLATE);

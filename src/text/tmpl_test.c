@@ -86,12 +86,19 @@ static int test_escaped(struct call *c) {
     return yes(c, c->self.type == VAL_STR && c->self.flags & FLAG_MARKUP);
 }
 
+/* Whether the language has something of this name; what cannot be a key of Python's table is an error there. */
+static int is_known(struct call *c, const struct callable *(*find)(struct str name)) {
+    if (c->self.type == VAL_LIST || c->self.type == VAL_DICT)
+        return tmpl_fail(c->r, "type", "unhashable type: '%s'", tmpl_type_name(c->self));
+    return yes(c, c->self.type == VAL_STR && find(tmpl_str_bytes(c->self)));
+}
+
 static int test_filter(struct call *c) {
-    return yes(c, c->self.type == VAL_STR && tmpl_filter_find(tmpl_str_bytes(c->self)));
+    return is_known(c, tmpl_filter_find);
 }
 
 static int test_test(struct call *c) {
-    return yes(c, c->self.type == VAL_STR && tmpl_test_find(tmpl_str_bytes(c->self)));
+    return is_known(c, tmpl_test_find);
 }
 
 /* Python's `is`: small values are what they equal, containers are themselves. */

@@ -311,6 +311,7 @@ int tmpl_percent(struct render *r, struct val format, struct val args, struct va
 int tmpl_format(struct render *r, struct val format, const struct args *args, struct val *out) MUST_USE; /* str.format */
 int tmpl_strftime(struct render *r, struct val format, struct val *out) MUST_USE;
 int tmpl_filter_tojson(struct call *c);
+int tmpl_filter_wordwrap(struct call *c);
 
 /* ---- characters ---------------------------------------------------------------------------------------------------------- */
 

@@ -24,9 +24,10 @@ DEPS_OBJ = $(BUILD)/deps/yyjson.o $(BUILD)/deps/llhttp.o $(BUILD)/deps/llhttp_ap
 
 # Which machine the program is for: the tiers of kern that this target can hold.
 TARGET := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
-TIERS_x86_64 := avx2 avx512
+TIERS_x86_64 := avx2 avxvnni avx512
 TIERS_aarch64 := neon
 ISA_avx2 := -mavx2 -mfma -mf16c
+ISA_avxvnni := $(ISA_avx2) -mavxvnni
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c -mprefer-vector-width=512
 ISA_neon := -march=armv8.2-a+dotprod
 ALL_TIERS := $(TIERS_x86_64) $(TIERS_aarch64)

@@ -29,6 +29,11 @@ static bool has_avx2(void) {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
 
+static bool has_avxvnni(void) {
+    uint32_t a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
 static bool has_avx512(void) {
     uint32_t a, b, c, d;
     const uint32_t parts = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
@@ -57,8 +62,7 @@ static const struct tier {
 } tiers[] = {
     {&kern_c, has_c},
 #ifdef __x86_64__
-    {&kern_avx2, has_avx2},
-    {&kern_avx512, has_avx512},
+    {&kern_avx2, has_avx2}, {&kern_avxvnni, has_avxvnni}, {&kern_avx512, has_avx512},
 #endif
 #ifdef __aarch64__
     {&kern_neon, has_neon},

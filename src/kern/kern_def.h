@@ -10,7 +10,7 @@
 
 _Static_assert(FLT_EVAL_METHOD == 0, "numerics 1 needs floats that are not kept wider than they are");
 
-extern const struct kern kern_c, kern_avx2, kern_avx512, kern_neon;
+extern const struct kern kern_c, kern_avx2, kern_avxvnni, kern_avx512, kern_neon;
 
 enum {
     LANES = 16,                          /* of a sum over one vector (numerics 5) */

@@ -1,4 +1,5 @@
-/* kern_dot_avx2: products on AVX2 without VNNI. Included by kern_avx2.c only; acts_fill_avx2 and matmul_avx2 are its entries.
+/* kern_dot_avx2: products on AVX2. Included by kern_avx2.c and, for AVX-VNNI, by kern_avxvnni.c; acts_fill_avx2 and matmul_avx2
+ * are its entries.
  *
  * A vector lane is an output: half h of a tile is outputs 8h..8h+7 in one ymm. vpmaddubsw multiplies unsigned codes by signed
  * activations; all eight products' pairs of a block are added in int16, then one vpmaddwd widens. int16 wraps, so a sum may
@@ -9,6 +10,7 @@
  *               multiplies by the scales of the halves
  *   SUM_SIGNED  int8 weights: |w| times sign(q, w), widened at once
  *   SUM_HALVES  the same, a sum for each half of the block: any format that numerics 3 has terms for
+ *   SUM_VNNI    codes 0..255 by vpdpbusd, which adds in int32: for all but SUM_SUB and SUM_HALVES where the CPU has it
  * An int32 sum I becomes a float by adding MAGIC = the bits of 1.5 * 2^23: P = fma(1.5 * 2^23 + I, d, -1.5 * 2^23 * d) is
  * (float)I * d rounded once, as long as |I| < 2^22 (not so for SUM_SUB). The zero point is added with MAGIC.
  *
@@ -36,13 +38,19 @@ enum { DOT_T = 4, DOT_STREAM = 4, DOT_FEW = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704
 
 enum { DOT_MAGIC = 0x4B400000, DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
 
+#ifdef __AVXVNNI__
+enum { DOT_VNNI = true };
+#else
+enum { DOT_VNNI = false };
+#endif
+
 /* Words of a row and a block in a panel. */
 enum {
     WORD_D,       /* float d */
     WORD_DS,      /* float d * (float)S */
     WORD_MINUS_8, /* int MAGIC - 8 * S */
-    WORD_PLUS_16, /* int MAGIC + 16 * S */
-    WORD_CENTRED, /* int16 pair: -16 * (sum of the q with k%4 in {0,1}, in {2,3}) */
+    WORD_PLUS_16, /* int MAGIC + 16 * S; with VNNI MAGIC - 16 * S */
+    WORD_CENTRED, /* int16 pair: -16 * (sum of the q with k%4 in {0,1}, in {2,3}); with VNNI MAGIC - 128 * S */
     WORD_HALF0,   /* int16 pair: -32 * (the same over k < 16) */
     WORD_HALF1,   /* int16 pair: -32 * (the same over k >= 16) */
     WORD_SUMS,    /* int16 pair: sums of the halves */
@@ -55,9 +63,10 @@ enum { HALVES_D = 512, HALVES_SUB = 640, HALVES_MIN = 768, HALVES_SUB_MIN = 832,
 
 /* How a format is multiplied; constant in every text made from it. */
 struct dot_plan {
-    enum { SUM_CODE, SUM_CENTRED, SUM_SUB, SUM_SIGNED, SUM_HALVES } sum;
+    enum { SUM_CODE, SUM_CENTRED, SUM_SUB, SUM_SIGNED, SUM_HALVES, SUM_VNNI } sum;
     unsigned offset; /* the word that is added to I; 0: MAGIC alone */
     bool min;
+    bool flip;  /* SUM_VNNI: weights are int8, the codes are 128 more */
     bool split; /* SUM_HALVES: a term for each half */
 };
 
@@ -168,6 +177,13 @@ DOT_INLINE __m256i dot_sub(const struct kern_layout *f, const uint8_t *unit, uns
                   : _mm256_or_si256(_mm256_srli_epi32(both, 16), _mm256_andnot_si256(low, both));
 }
 
+/* The same as they are multiplied. */
+DOT_INLINE __m256i dot_planned_codes(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s,
+                                     unsigned h, unsigned g) {
+    __m256i v = dot_codes(f, unit, s, h, g);
+    return plan.flip ? _mm256_xor_si256(v, _mm256_set1_epi8(-128)) : v;
+}
+
 DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, const uint8_t *tile, uint32_t b0, uint32_t n,
                            uint8_t *out) {
     for (uint32_t b = b0; b < b0 + n; b++, out += CHUNK_BLOCK) {
@@ -175,8 +191,8 @@ DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, co
         unsigned s = b % f->blocks;
         DOT_UNROLL
         for (unsigned g = 0; g < 8; g++) {
-            dot_store(out + g * 64, dot_codes(f, unit, s, 0, g));
-            dot_store(out + g * 64 + 32, dot_codes(f, unit, s, 1, g));
+            dot_store(out + g * 64, dot_planned_codes(f, plan, unit, s, 0, g));
+            dot_store(out + g * 64 + 32, dot_planned_codes(f, plan, unit, s, 1, g));
         }
         DOT_UNROLL
         for (unsigned h = 0; h < 2; h++) {
@@ -226,9 +242,23 @@ DOT_INLINE void dot_unpack_halves(const struct kern_layout *f, struct dot_plan p
 
 /* ---- the integer part of a block: codes times activations ---------------------------------------------------------------- */
 
+/* What is added to I to make it the bits of 1.5 * 2^23 + I. */
+DOT_INLINE __m256i dot_offset(struct dot_plan plan, const uint8_t *x, unsigned T, unsigned t) {
+    return plan.offset ? dot_word(x, T, plan.offset, t) : _mm256_set1_epi32(DOT_MAGIC);
+}
+
+/* Such a sum is of int16 until the end of the block. */
+DOT_INLINE bool dot_is_narrow(struct dot_plan plan) {
+    return plan.sum == SUM_CODE || plan.sum == SUM_CENTRED;
+}
+
 /* c += w * q over group g of row t. first: the sum begins here. */
 DOT_INLINE __m256i dot_add_group(struct dot_plan plan, __m256i w, __m256i q, const uint8_t *x, unsigned T, unsigned g, unsigned t,
                                  bool first, __m256i c) {
+#ifdef __AVXVNNI__
+    if (plan.sum == SUM_VNNI)
+        return _mm256_dpbusd_avx_epi32(first ? dot_offset(plan, x, T, t) : c, w, q);
+#endif
     if (plan.sum == SUM_SIGNED) {
         __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
         p = _mm256_madd_epi16(p, _mm256_set1_epi16(1));
@@ -240,11 +270,6 @@ DOT_INLINE __m256i dot_add_group(struct dot_plan plan, __m256i w, __m256i q, con
     if (plan.sum == SUM_CODE)
         return p;
     return _mm256_add_epi16(p, dot_word(x, T, plan.sum == SUM_CENTRED ? WORD_CENTRED : g < 4 ? WORD_HALF0 : WORD_HALF1, t));
-}
-
-/* What is added to I to make it the bits of 1.5 * 2^23 + I. */
-DOT_INLINE __m256i dot_offset(struct dot_plan plan, const uint8_t *x, unsigned T, unsigned t) {
-    return plan.offset ? dot_word(x, T, plan.offset, t) : _mm256_set1_epi32(DOT_MAGIC);
 }
 
 /* ---- up to 4 rows: streamed ------------------------------------------------------------------------------------------------ */
@@ -265,7 +290,7 @@ DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan pl
         /* both nibbles of a load one after the other, except where a sum ends after four groups */
         const unsigned g = plan.sum == SUM_SUB || f->lo == 8 ? i : i / 2 + i % 2 * 4;
         const bool first = i == 0 || (plan.sum == SUM_SUB && i == 4);
-        __m256i w = dot_codes(f, unit, s, h, g);
+        __m256i w = dot_planned_codes(f, plan, unit, s, h, g);
         DOT_KEEP(w);
         DOT_UNROLL
         for (unsigned t = 0; t < T; t++) {
@@ -285,7 +310,7 @@ DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan pl
             __m256i sum = _mm256_add_epi32(first_half[t], _mm256_madd_epi16(c[t], dot_sub(f, unit, s, h, 1)));
             p = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), d);
         } else {
-            if (plan.sum != SUM_SIGNED)
+            if (dot_is_narrow(plan))
                 c[t] = _mm256_add_epi32(_mm256_madd_epi16(c[t], _mm256_set1_epi16(1)), dot_offset(plan, x, T, t));
             p = _mm256_fmadd_ps(_mm256_castsi256_ps(c[t]), d, minus_magic);
         }
@@ -344,7 +369,7 @@ DOT_INLINE void dot_tile_sums(struct dot_plan plan, const uint8_t *w, const uint
         for (unsigned h = 0; h < 2; h++)
             if (plan.sum == SUM_SUB)
                 c[t][h] = _mm256_add_epi32(first_half[t][h], _mm256_madd_epi16(c[t][h], dot_load(w + CHUNK_SUB1 + h * 32)));
-            else if (plan.sum != SUM_SIGNED)
+            else if (dot_is_narrow(plan))
                 c[t][h] = _mm256_add_epi32(_mm256_madd_epi16(c[t][h], _mm256_set1_epi16(1)), offset);
     }
 }
@@ -445,12 +470,20 @@ DOT_INLINE void dot_tile_halves(struct dot_plan plan, const uint8_t *w, const ui
 
 /* ---- one text per format, plan and number of rows --------------------------------------------------------------------------- */
 
+#ifdef __AVXVNNI__
+static const struct dot_plan plan_code_8 = {.sum = SUM_VNNI, .offset = WORD_MINUS_8};
+static const struct dot_plan plan_code_min = {.sum = SUM_VNNI, .min = true};
+static const struct dot_plan plan_centred = {.sum = SUM_VNNI, .offset = WORD_PLUS_16};
+static const struct dot_plan plan_centred_min = {.sum = SUM_VNNI, .min = true};
+static const struct dot_plan plan_signed = {.sum = SUM_VNNI, .offset = WORD_CENTRED, .flip = true};
+#else
 static const struct dot_plan plan_code_8 = {.sum = SUM_CODE, .offset = WORD_MINUS_8};
 static const struct dot_plan plan_code_min = {.sum = SUM_CODE, .min = true};
 static const struct dot_plan plan_centred = {.sum = SUM_CENTRED};
 static const struct dot_plan plan_centred_min = {.sum = SUM_CENTRED, .offset = WORD_PLUS_16, .min = true};
-static const struct dot_plan plan_sub = {.sum = SUM_SUB};
 static const struct dot_plan plan_signed = {.sum = SUM_SIGNED};
+#endif
+static const struct dot_plan plan_sub = {.sum = SUM_SUB};
 static const struct dot_plan plan_halves = {.sum = SUM_HALVES};
 static const struct dot_plan plan_halves_min = {.sum = SUM_HALVES, .min = true};
 static const struct dot_plan plan_halves_split = {.sum = SUM_HALVES, .split = true};
@@ -665,8 +698,8 @@ static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
     word_put_ps(out, T, WORD_D, t, d);
     word_put_ps(out, T, WORD_DS, t, d * (float)(s0 + s1));
     word_put(out, T, WORD_MINUS_8, t, DOT_MAGIC - 8 * (s0 + s1));
-    word_put(out, T, WORD_PLUS_16, t, DOT_MAGIC + 16 * (s0 + s1));
-    word_put(out, T, WORD_CENTRED, t, _mm256_cvtsi256_si32(centred));
+    word_put(out, T, WORD_PLUS_16, t, DOT_MAGIC + (DOT_VNNI ? -16 : 16) * (s0 + s1));
+    word_put(out, T, WORD_CENTRED, t, DOT_VNNI ? DOT_MAGIC - 128 * (s0 + s1) : _mm256_cvtsi256_si32(centred));
     word_put(out, T, WORD_HALF0, t, _mm256_cvtsi256_si32(start));
     word_put(out, T, WORD_HALF1, t, _mm256_extract_epi32(start, 4));
     word_put(out, T, WORD_SUMS, t, (int32_t)((uint32_t)s0 & 0xffff) | (int32_t)((uint32_t)s1 << 16));

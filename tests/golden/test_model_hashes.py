@@ -33,7 +33,7 @@ WAYS = [[], ["--chunk", "1"], ["--chunk", "7"], ["--chunk", "32", "--threads", "
 
 def isas():
     """Those that this machine has."""
-    for name in ("c", "avx2", "avx512", "amx", "neon"):
+    for name in ("c", "avx2", "avxvnni", "avx512", "amx", "neon"):
         probe = subprocess.run([MOAT, "logits", os.path.join(HERE, "models", "tiny-llama.gguf"), "--jsonl", "--isa", name], input=b"",
                                capture_output=True)
         if probe.returncode == 0:

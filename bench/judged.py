@@ -10,6 +10,7 @@ RATIOS = {
     "amx": {"llama.cpp": [(1.8, 1.5), (1.8, 1.3), (1.8, 1.15), (1.7, 1.05), (1.6, 0.95)],
             "ik_llama.cpp": [(1.8, 1.5), (1.6, 1.3), (1.8, 1.15), (1.7, 1.05), (1.6, 0.95)], "batched": 1.7},
 }
+RATIOS["avxvnni"] = RATIOS["avx2"]
 
 
 def has(label, test):

@@ -111,7 +111,7 @@ uint64_t kern_attn_part_bytes(const struct kern_attn *job);
 /* Filled with the plain C text first, then overwritten by what the CPU has. y, x, out may be the same array where both are
  * named in one argument list of elementwise operations; nowhere else. n is a count of floats, any value. */
 struct kern {
-    const char *name; /* "c", "avx2", "avx512", "amx", "neon" */
+    const char *name; /* "c", "avx2", "avxvnni", "avx512", "neon" */
 
     /* Rows [from, to) of x (x_stride floats apart), from a multiple of KERN_PANEL. Sets faults[row] = 1 where a value is not
      * finite (and treats the row as zeros); leaves it alone otherwise. */

@@ -1,5 +1,5 @@
 /* kern_dot_range: the loops around a tier's products: which weights are unpacked when, and which rows meet them. Included by
- * kern_dot_{avx2,avx512}.h, between their enums and their texts:
+ * kern_dot_{avx2,avx512,neon}.h, between their enums and their texts:
  *
  *   DOT_T           rows in a panel; the last one may have fewer
  *   DOT_STREAM      rows that are streamed at once: a panel, or two full ones

@@ -25,6 +25,11 @@ static int check_template(const struct gguf *g, struct err *e) {
     return code;
 }
 
+int cmd_check_text(const struct gguf *g, uint32_t *n_tokens, struct err *e) {
+    int code = check_tokenizer(g, n_tokens, e);
+    return code < 0 ? code : check_template(g, e);
+}
+
 int cmd_check(struct cmd_args *a, struct err *e) {
     struct cmd_model m;
     struct gguf *g = NULL;
@@ -34,9 +39,7 @@ int cmd_check(struct cmd_args *a, struct err *e) {
         return code;
     code = gguf_open(m.map, &g, e);
     if (code == 0)
-        code = check_tokenizer(g, &n_tokens, e);
-    if (code == 0)
-        code = check_template(g, e);
+        code = cmd_check_text(g, &n_tokens, e);
     bool vocabulary = code == 0 && gguf_n_tensors(g) == 0; /* such files exist to be read by `tokenize`; loading refuses them */
     if (code == 0 && !vocabulary)
         code = model_check(g, e);

@@ -57,7 +57,10 @@ int cmd_import(struct cmd_args *a, struct err *e) {
     r = cmd_model_open(a->args[0], &file, e);
     if (r < 0)
         return r;
+    uint32_t n_tokens;
     r = gguf_open(file.map, &g, e);
+    if (r == 0)
+        r = cmd_check_text(g, &n_tokens, e);
     if (r == 0)
         r = model_check(g, e);
     if (r == 0)

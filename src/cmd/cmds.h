@@ -14,6 +14,9 @@ int cmd_serve(struct cmd_args *a, struct err *e);
 int cmd_show(struct cmd_args *a, struct err *e);
 int cmd_bench(struct cmd_args *a, struct err *e);
 int cmd_check(struct cmd_args *a, struct err *e);
+/* The tokenizer and the template of a file, as `check` and `import` read them. */
+struct gguf;
+int cmd_check_text(const struct gguf *g, uint32_t *n_tokens, struct err *e) MUST_USE;
 int cmd_tokenize(struct cmd_args *a, struct err *e);
 int cmd_detokenize(struct cmd_args *a, struct err *e);
 int cmd_render(struct cmd_args *a, struct err *e);

@@ -163,8 +163,8 @@ static int take_array(struct reader *r, unsigned depth, enum gguf_type *item, ui
         return code;
     uint64_t item_bytes_min = types[*item].bytes ? types[*item].bytes : *item == GGUF_STR ? 8 : ARR_BYTES_MIN;
     if (*n > (r->n - r->at) / item_bytes_min)
-        return fail(r, ERR_INPUT, "an array of %llu %s reaches beyond the end of the file", (unsigned long long)*n,
-                    types[*item].name);
+        return fail(r, ERR_INPUT, "an array of %llu %s reaches beyond the end of the file; download or copy it again",
+                    (unsigned long long)*n, types[*item].name);
     return 0;
 }
 

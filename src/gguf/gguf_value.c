@@ -38,7 +38,7 @@ static struct str load_str(const uint8_t *p) {
 /* ---- one value ------------------------------------------------------------------------------------------------- */
 
 static int missing(const char *key, struct err *e) {
-    return err_set(e, ERR_INPUT, key, "is missing");
+    return err_set(e, ERR_INPUT, key, "is missing; convert the model again");
 }
 
 static int mistyped(const struct gguf_kv *kv, const char *key, const char *wanted, struct err *e) {

@@ -183,7 +183,7 @@ static void read_rope(struct loader *l) {
 static void read_vocab(struct loader *l) {
     const struct gguf_tensor *embd = gguf_tensor(l->g, "token_embd.weight");
     if (!embd) {
-        err_set(l->e, ERR_INPUT, "token_embd.weight", "is missing");
+        err_set(l->e, ERR_INPUT, "token_embd.weight", "is missing; download or convert the model again");
         return;
     }
     if (embd->n_dims != 2 || embd->dims[1] > UINT32_MAX / 2)

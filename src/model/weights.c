@@ -48,12 +48,13 @@ bool load_has(struct loader *l, int layer, const char *name) {
 
 static void check_matrix(struct loader *l, const char *name, const struct gguf_tensor *t, uint64_t n, uint64_t k) {
     if (!t) {
-        err_set(l->e, ERR_INPUT, name, "is missing");
+        err_set(l->e, ERR_INPUT, name, "is missing; download or convert the model again");
         return;
     }
     if (t->n_dims != 2 || t->dims[0] != k || t->dims[1] != n)
-        err_set(l->e, ERR_INPUT, name, "is %llux%llux%llu; the metadata asks for %llux%llu", (unsigned long long)t->dims[0],
-                (unsigned long long)t->dims[1], (unsigned long long)t->dims[2], (unsigned long long)k, (unsigned long long)n);
+        err_set(l->e, ERR_INPUT, name, "is %llux%llux%llux%llu; the metadata asks for %llux%llu", (unsigned long long)t->dims[0],
+                (unsigned long long)t->dims[1], (unsigned long long)t->dims[2], (unsigned long long)t->dims[3],
+                (unsigned long long)k, (unsigned long long)n);
     else if (!kern_supports(t->type) || kern_packed_bytes(t->type, (uint32_t)n, (uint32_t)k) == 0)
         err_set(l->e, ERR_INPUT, name, "has type %s, which is no type for weights here", dtype_info(t->type)->name);
 }
@@ -103,7 +104,7 @@ const float *load_vector(struct loader *l, int layer, const char *name, uint64_t
     const struct gguf_tensor *t = find(l, full);
     if (!t) {
         if (must)
-            err_set(l->e, ERR_INPUT, full, "is missing");
+            err_set(l->e, ERR_INPUT, full, "is missing; download or convert the model again");
         return NULL;
     }
     if (t->n_dims != 1 || t->dims[0] != n)

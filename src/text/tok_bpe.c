@@ -25,7 +25,7 @@ int tok_bpe_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
                        "is missing, and architecture '%.*s' does not say how text is cut into words",
                        (int)(spec->arch.n < 64 ? spec->arch.n : 64), spec->arch.p);
     if (!t->rule)
-        return err_set(e, ERR_INPUT, "tokenizer.ggml.pre", "'%.*s' is not a known pre-tokenizer",
+        return err_set(e, ERR_INPUT, "tokenizer.ggml.pre", "'%.*s' is not a known pre-tokenizer; `moat help --models` lists them",
                        (int)(spec->pre.n < 64 ? spec->pre.n : 64), spec->pre.p);
     if (tok_rule_takes_whole(t->rule))
         memset(t->whole, TOK_WHOLE_YES, t->n);

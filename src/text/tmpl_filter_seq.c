@@ -27,6 +27,7 @@ static int filter_last(struct call *c) {
     if (c->self.type == VAL_STR && c->self.n) {
         size_t n = tmpl_str_cp_before(c->self, c->self.n);
         *c->out = tmpl_str_sub(c->self, c->self.n - n, n);
+        c->out->flags = 0;
         return 0;
     }
     if (c->self.type == VAL_LIST || c->self.type == VAL_TUPLE)

@@ -39,6 +39,7 @@ static int next_char(struct iter *it, struct val *out) {
     unsigned len;
     tmpl_str_cp(it->over, it->at, &len);
     *out = tmpl_str_sub(it->over, it->at, len);
+    out->flags = 0; /* Python iterates over safe HTML as over any string */
     it->at += len;
     return 1;
 }

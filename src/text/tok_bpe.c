@@ -11,6 +11,7 @@ static int encode_bpe(struct tok_enc *x, struct str s) {
             return err_set(x->e, ERR_MEMORY, "text", "out of memory for its NFC form");
         s = buf_as_str(&x->text);
     }
+    tok_begin_words(x, s);
     return tok_rule_apply(rule, x, s);
 }
 

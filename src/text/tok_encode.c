@@ -59,6 +59,7 @@ void *tok_room(struct tok_enc *x, struct buf *b, size_t n, size_t bytes) {
 }
 
 static void free_scratch(struct tok_enc *x) {
+    free(x->seen);
     struct buf *all[] = {&x->text, &x->word, &x->symbols, &x->links, &x->heap, &x->paths};
     for (size_t i = 0; i < N_ITEMS(all); i++)
         buf_free(all[i]);

@@ -32,6 +32,9 @@ struct tok_map {
 bool tok_map_init(struct tok_map *m, const struct str *keys, uint32_t n, struct arena *arena) MUST_USE;
 void tok_map_add(struct tok_map *m, uint32_t id); /* the first of equal keys stays */
 uint32_t tok_map_find(const struct tok_map *m, struct str key);
+/* The same in two steps, for who needs the hash too. */
+uint32_t tok_map_hash(const struct tok_map *m, struct str key);
+uint32_t tok_map_find_hashed(const struct tok_map *m, struct str key, uint32_t hash);
 
 /* Pairs of ids to the rank of their merge and its result. */
 struct tok_pair {
@@ -133,6 +136,7 @@ struct tok_enc {
     struct buf text;                        /* a normalised copy */
     struct buf word;                        /* see tok_wordpiece.c */
     struct buf symbols, links, heap, paths; /* see tok_merge.c, tok_unigram.c */
+    struct tok_seen *seen;                  /* words of this text that were merged, or NULL; see tok_merge.c */
 };
 
 /* Control and unknown tokens: no text becomes one by what it spells. */
@@ -155,8 +159,10 @@ int tok_index_trie(struct tok *t, struct err *e) MUST_USE;
 
 /* Encodes one word by merging; what ends as no token is spelled in bytes. Words of at most UINT32_MAX bytes. */
 int tok_merge_word(struct tok_enc *x, struct str word) MUST_USE;
-/* One word: at once where it is a whole token, by merging otherwise. */
+/* One word: at once where it is a whole token or came before, by merging otherwise. */
 int tok_encode_word(struct tok_enc *x, struct str word) MUST_USE;
+/* To be called before the words of a text: forgets those of the last one, whose bytes may be gone. */
+void tok_begin_words(struct tok_enc *x, struct str text);
 /* Reads "left right" merges into t->pairs. Merges that name no tokens of the file, or make a control token, never
  * apply: they are left out. */
 int tok_read_merges(struct tok *t, const struct tok_spec *spec, struct err *e) MUST_USE;

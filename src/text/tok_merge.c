@@ -3,6 +3,8 @@
  * n log n. Symbols are bytes (byte-level BPE; a byte without a token is dropped, as every known tokenizer does) or characters. */
 #include "tok_impl.h"
 
+#include <stdlib.h>
+
 enum { FEW = 40 };
 
 struct link {
@@ -180,9 +182,55 @@ static int encode_known(struct tok_enc *x, struct str word, uint32_t id) {
     return code;
 }
 
+/* ---- words that came before ------------------------------------------------------------------------------------------------ */
+
+/* A word of the text and where its ids stand. A text says the same words again and again. */
+struct tok_seen {
+    struct str word; /* p NULL: empty */
+    uint32_t at, n;  /* in the ids */
+};
+enum { SEEN_SLOTS = 4096, SEEN_WORD_MAX = 64, SEEN_TEXT_MIN = 8192 };
+
+void tok_begin_words(struct tok_enc *x, struct str text) {
+    if (x->seen)
+        memset(x->seen, 0, SEEN_SLOTS * sizeof *x->seen);
+    else if (text.n >= SEEN_TEXT_MIN)
+        x->seen = calloc(SEEN_SLOTS, sizeof *x->seen); /* without memory it goes on as it did before */
+}
+
+static int repeat(struct tok_enc *x, const struct tok_seen *seen) {
+    int code = 0;
+    for (uint32_t i = 0; code == 0 && i < seen->n; i++)
+        code = tok_push(x, x->ids->ids[seen->at + i]);
+    return code;
+}
+
+/* Is what a word gave since `before` the same wherever it stands? An unknown token depends on the one before it. */
+static bool repeats(const struct tok_enc *x, size_t before) {
+    uint32_t unk = (uint32_t)x->t->unk; /* TOK_NONE is no id */
+    for (size_t i = before ? before - 1 : 0; i < x->ids->n; i++)
+        if (x->ids->ids[i] == unk)
+            return false;
+    return true;
+}
+
+static int merge_unless_seen(struct tok_enc *x, struct str word, uint32_t hash) {
+    if (!x->seen || word.n > SEEN_WORD_MAX)
+        return tok_merge_word(x, word);
+    struct tok_seen *seen = &x->seen[hash >> 8 & (SEEN_SLOTS - 1)];
+    if (seen->word.p && str_eq(seen->word, word))
+        return repeat(x, seen);
+    size_t before = x->ids->n;
+    int code = tok_merge_word(x, word);
+    if (code == 0 && x->ids->n < UINT32_MAX && repeats(x, before))
+        *seen = (struct tok_seen){word, (uint32_t)before, (uint32_t)(x->ids->n - before)};
+    return code;
+}
+
 int tok_encode_word(struct tok_enc *x, struct str word) {
-    uint32_t id = word.n <= x->t->text_bytes_max ? tok_map_find(&x->t->by_text, word) : TOK_ABSENT;
-    return id != TOK_ABSENT ? encode_known(x, word, id) : tok_merge_word(x, word);
+    uint32_t hash = tok_map_hash(&x->t->by_text, word);
+    uint32_t id = word.n <= x->t->text_bytes_max ? tok_map_find_hashed(&x->t->by_text, word, hash) : TOK_ABSENT;
+    return id != TOK_ABSENT ? encode_known(x, word, id) : merge_unless_seen(x, word, hash);
 }
 
 int tok_read_merges(struct tok *t, const struct tok_spec *spec, struct err *e) {

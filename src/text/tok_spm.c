@@ -55,6 +55,7 @@ static int encode_spm(struct tok_enc *x, struct str s) {
     if (x->text.failed)
         return err_set(x->e, ERR_MEMORY, "text", "out of memory for a copy of it");
     int code = 0;
+    tok_begin_words(x, buf_as_str(&x->text));
     const char *end = x->text.p + x->text.n, *next;
     for (const char *p = x->text.p; code == 0 && p < end; p = next) {
         next = word_end(t, p, end);

@@ -54,8 +54,16 @@ void tok_map_add(struct tok_map *m, uint32_t id) {
         *slot = (struct tok_slot){hash, id};
 }
 
+uint32_t tok_map_hash(const struct tok_map *m, struct str key) {
+    return (uint32_t)hash_bytes(key, m->seed);
+}
+
+uint32_t tok_map_find_hashed(const struct tok_map *m, struct str key, uint32_t hash) {
+    return find_slot(m, key, hash)->id;
+}
+
 uint32_t tok_map_find(const struct tok_map *m, struct str key) {
-    return find_slot(m, key, (uint32_t)hash_bytes(key, m->seed))->id;
+    return tok_map_find_hashed(m, key, tok_map_hash(m, key));
 }
 
 bool tok_pairs_init(struct tok_pairs *m, uint32_t n, struct arena *arena) {

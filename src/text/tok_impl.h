@@ -136,7 +136,7 @@ struct tok_enc {
     struct buf text;                        /* a normalised copy */
     struct buf word;                        /* see tok_wordpiece.c */
     struct buf symbols, links, heap, paths; /* see tok_merge.c, tok_unigram.c */
-    struct tok_seen *seen;                  /* words of this text that were merged, or NULL; see tok_merge.c */
+    struct tok_seen *seen;                  /* what long texts repeat, or NULL; see tok_merge.c */
 };
 
 /* Control and unknown tokens: no text becomes one by what it spells. */
@@ -157,6 +157,11 @@ int tok_wordpiece_init(struct tok *t, const struct tok_spec *spec, struct err *e
 /* Fills t->trie. */
 int tok_index_trie(struct tok *t, struct err *e) MUST_USE;
 
+/* Which characters some token holds before a space, and the end of the word at p: the next space that no token reaches over. */
+void tok_find_joins(struct tok *t);
+const char *tok_word_end(const struct tok *t, const char *p, const char *end);
+/* Encodes one word by the best way through its pieces (tok_unigram.c). */
+int tok_best_word(struct tok_enc *x, struct str word) MUST_USE;
 /* Encodes one word by merging; what ends as no token is spelled in bytes. Words of at most UINT32_MAX bytes. */
 int tok_merge_word(struct tok_enc *x, struct str word) MUST_USE;
 /* One word: at once where it is a whole token or came before, by merging otherwise. */

@@ -30,20 +30,58 @@ static size_t symbols_of(const struct tok *t, struct str word, struct tok_symbol
     return n;
 }
 
+/* ---- what a long text repeats ---------------------------------------------------------------------------------------------- */
+
+/* Words and where their ids stand, pairs and what they make: a text says the same again and again. */
+enum { SEEN_WORDS = 4096, SEEN_PAIRS = 8192, SEEN_WORD_MAX = 64, SEEN_TEXT_MIN = 8192 };
+struct tok_seen {
+    struct {
+        struct str text; /* p NULL: empty */
+        uint32_t at, n;  /* in the ids */
+    } words[SEEN_WORDS];
+    struct tok_pair pairs[SEEN_PAIRS]; /* by score only: merges have a table of their own. left 0 and right 0: empty */
+};
+
+void tok_begin_words(struct tok_enc *x, struct str text) {
+    if (x->seen)
+        memset(x->seen->words, 0, sizeof x->seen->words); /* pairs stay what they are */
+    else if (text.n >= SEEN_TEXT_MIN)
+        x->seen = calloc(1, sizeof *x->seen); /* without memory it goes on as it did before */
+}
+
+/* ---- ranks --------------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t rank_by_text(const struct tok *t, struct str both, uint32_t *id) {
+    *id = both.n > t->text_bytes_max ? TOK_ABSENT : tok_map_find(&t->by_text, both);
+    return *id == TOK_ABSENT ? TOK_ABSENT : t->ranks[*id];
+}
+
+static inline uint32_t rank_seen(struct tok_enc *x, struct str both, uint32_t left, uint32_t right, uint32_t *id) {
+    struct tok_pair *p = &x->seen->pairs[(left * 0x9e3779b1u ^ right * 0x85ebca6bu) >> 19];
+    if (p->left != left || p->right != right || (left | right) == 0) {
+        p->rank = rank_by_text(x->t, both, &p->id);
+        p->left = left;
+        p->right = right;
+    }
+    *id = p->id;
+    return p->rank;
+}
+
 /* The rank of a pair and what it makes; TOK_ABSENT where it is none. */
-static inline uint32_t rank_of(const struct tok *t, struct str word, const struct tok_symbol *a, const struct tok_symbol *b,
+static inline uint32_t rank_of(struct tok_enc *x, struct str word, const struct tok_symbol *a, const struct tok_symbol *b,
                                uint32_t *id) {
+    const struct tok *t = x->t;
+    bool named = a->id != TOK_ABSENT && b->id != TOK_ABSENT;
     if (t->ranks) {
         struct str both = {word.p + a->start, a->bytes + b->bytes};
-        *id = both.n > t->text_bytes_max ? TOK_ABSENT : tok_map_find(&t->by_text, both);
-        return *id == TOK_ABSENT ? TOK_ABSENT : t->ranks[*id];
+        return named && x->seen ? rank_seen(x, both, a->id, b->id, id) : rank_by_text(t, both, id);
     }
-    if (a->id == TOK_ABSENT || b->id == TOK_ABSENT)
-        return TOK_ABSENT;
-    const struct tok_pair *pair = tok_pairs_find(&t->pairs, a->id, b->id);
+    const struct tok_pair *pair = named ? tok_pairs_find(&t->pairs, a->id, b->id) : NULL;
     *id = pair ? pair->id : TOK_ABSENT;
     return pair ? pair->rank : TOK_ABSENT;
 }
+
+/* ---- merging ------------------------------------------------------------------------------------------------------------------- */
 
 static void join(struct tok_symbol *a, const struct tok_symbol *b, uint32_t id) {
     a->id = id;
@@ -60,7 +98,7 @@ static int merge_few(struct tok_enc *x, struct str word) {
     uint32_t rank[FEW], id[FEW]; /* of the pair (i, i + 1) */
     size_t n = symbols_of(t, word, s);
     for (size_t i = 0; i + 1 < n; i++)
-        rank[i] = rank_of(t, word, &s[i], &s[i + 1], &id[i]);
+        rank[i] = rank_of(x, word, &s[i], &s[i + 1], &id[i]);
     while (n > 1) {
         size_t best = 0;
         for (size_t i = 1; i + 1 < n; i++)
@@ -76,9 +114,9 @@ static int merge_few(struct tok_enc *x, struct str word) {
             id[i - 1] = id[i];
         }
         if (best + 1 < n)
-            rank[best] = rank_of(t, word, &s[best], &s[best + 1], &id[best]);
+            rank[best] = rank_of(x, word, &s[best], &s[best + 1], &id[best]);
         if (best > 0)
-            rank[best - 1] = rank_of(t, word, &s[best - 1], &s[best], &id[best - 1]);
+            rank[best - 1] = rank_of(x, word, &s[best - 1], &s[best], &id[best - 1]);
     }
     int code = 0;
     for (size_t i = 0; code == 0 && i < n; i++)
@@ -113,7 +151,7 @@ static struct entry heap_take(struct entry *heap, size_t *n) {
 
 /* What merge_many works on. */
 struct many {
-    const struct tok *t;
+    struct tok_enc *x;
     struct str word;
     struct tok_symbol *s;
     struct link *links;
@@ -123,13 +161,13 @@ struct many {
 
 static void rate(struct many *m, uint32_t at) {
     struct link *l = &m->links[at];
-    l->rank = l->next == TOK_ABSENT ? TOK_ABSENT : rank_of(m->t, m->word, &m->s[at], &m->s[l->next], &l->id);
+    l->rank = l->next == TOK_ABSENT ? TOK_ABSENT : rank_of(m->x, m->word, &m->s[at], &m->s[l->next], &l->id);
     if (l->rank != TOK_ABSENT)
         heap_put(m->heap, &m->n_heap, (struct entry){l->rank, at});
 }
 
 static int merge_many(struct tok_enc *x, struct str word) {
-    struct many m = {.t = x->t, .word = word, .s = tok_room(x, &x->symbols, word.n, sizeof *m.s)};
+    struct many m = {.x = x, .word = word, .s = tok_room(x, &x->symbols, word.n, sizeof *m.s)};
     if (!m.s)
         return ERR_MEMORY;
     size_t n = symbols_of(x->t, word, m.s);
@@ -166,42 +204,30 @@ int tok_merge_word(struct tok_enc *x, struct str word) {
     return word.n <= FEW ? merge_few(x, word) : merge_many(x, word);
 }
 
+static int encode_new(struct tok_enc *x, struct str word) {
+    return x->t->model == TOK_UNIGRAM ? tok_best_word(x, word) : tok_merge_word(x, word);
+}
+
 /* A text that is a token becomes that token mostly, not always. What was found out is kept: the same for every thread. */
 static int encode_known(struct tok_enc *x, struct str word, uint32_t id) {
     uint8_t *whole = &x->t->whole[id];
     size_t before = x->ids->n;
     switch (__atomic_load_n(whole, __ATOMIC_RELAXED)) {
     case TOK_WHOLE_YES: return tok_push(x, id);
-    case TOK_WHOLE_NO: return tok_merge_word(x, word);
+    case TOK_WHOLE_NO: return encode_new(x, word);
     default: break;
     }
-    int code = tok_merge_word(x, word);
+    int code = encode_new(x, word);
     bool yes = code == 0 && x->ids->n == before + 1 && x->ids->ids[before] == id;
     if (code == 0)
         __atomic_store_n(whole, yes ? TOK_WHOLE_YES : TOK_WHOLE_NO, __ATOMIC_RELAXED);
     return code;
 }
 
-/* ---- words that came before ------------------------------------------------------------------------------------------------ */
-
-/* A word of the text and where its ids stand. A text says the same words again and again. */
-struct tok_seen {
-    struct str word; /* p NULL: empty */
-    uint32_t at, n;  /* in the ids */
-};
-enum { SEEN_SLOTS = 4096, SEEN_WORD_MAX = 64, SEEN_TEXT_MIN = 8192 };
-
-void tok_begin_words(struct tok_enc *x, struct str text) {
-    if (x->seen)
-        memset(x->seen, 0, SEEN_SLOTS * sizeof *x->seen);
-    else if (text.n >= SEEN_TEXT_MIN)
-        x->seen = calloc(SEEN_SLOTS, sizeof *x->seen); /* without memory it goes on as it did before */
-}
-
-static int repeat(struct tok_enc *x, const struct tok_seen *seen) {
+static int repeat(struct tok_enc *x, size_t at, size_t n) {
     int code = 0;
-    for (uint32_t i = 0; code == 0 && i < seen->n; i++)
-        code = tok_push(x, x->ids->ids[seen->at + i]);
+    for (size_t i = at; code == 0 && i < at + n; i++)
+        code = tok_push(x, x->ids->ids[i]);
     return code;
 }
 
@@ -214,23 +240,25 @@ static bool repeats(const struct tok_enc *x, size_t before) {
     return true;
 }
 
-static int merge_unless_seen(struct tok_enc *x, struct str word, uint32_t hash) {
+static int encode_unless_seen(struct tok_enc *x, struct str word, uint32_t hash) {
     if (!x->seen || word.n > SEEN_WORD_MAX)
-        return tok_merge_word(x, word);
-    struct tok_seen *seen = &x->seen[hash >> 8 & (SEEN_SLOTS - 1)];
-    if (seen->word.p && str_eq(seen->word, word))
-        return repeat(x, seen);
-    size_t before = x->ids->n;
-    int code = tok_merge_word(x, word);
-    if (code == 0 && x->ids->n < UINT32_MAX && repeats(x, before))
-        *seen = (struct tok_seen){word, (uint32_t)before, (uint32_t)(x->ids->n - before)};
+        return encode_new(x, word);
+    size_t slot = hash >> 8 & (SEEN_WORDS - 1), before = x->ids->n;
+    if (x->seen->words[slot].text.p && str_eq(x->seen->words[slot].text, word))
+        return repeat(x, x->seen->words[slot].at, x->seen->words[slot].n);
+    int code = encode_new(x, word);
+    if (code == 0 && x->ids->n < UINT32_MAX && repeats(x, before)) {
+        x->seen->words[slot].text = word;
+        x->seen->words[slot].at = (uint32_t)before;
+        x->seen->words[slot].n = (uint32_t)(x->ids->n - before);
+    }
     return code;
 }
 
 int tok_encode_word(struct tok_enc *x, struct str word) {
     uint32_t hash = tok_map_hash(&x->t->by_text, word);
     uint32_t id = word.n <= x->t->text_bytes_max ? tok_map_find_hashed(&x->t->by_text, word, hash) : TOK_ABSENT;
-    return id != TOK_ABSENT ? encode_known(x, word, id) : merge_unless_seen(x, word, hash);
+    return id != TOK_ABSENT ? encode_known(x, word, id) : encode_unless_seen(x, word, hash);
 }
 
 int tok_read_merges(struct tok *t, const struct tok_spec *spec, struct err *e) {

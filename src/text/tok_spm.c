@@ -10,8 +10,7 @@ static inline bool joins(const struct tok *t, char before) {
     return t->joins_space[c / 64] >> (c % 64) & 1;
 }
 
-/* Which characters some token holds before a space. */
-static void find_joins(struct tok *t) {
+void tok_find_joins(struct tok *t) {
     for (uint32_t i = 0; i < t->n; i++) {
         struct str s = t->texts[i];
         if (t->kinds[i] == TOK_CONTROL || t->kinds[i] == TOK_UNKNOWN)
@@ -22,7 +21,7 @@ static void find_joins(struct tok *t) {
     }
 }
 
-static const char *word_end(const struct tok *t, const char *p, const char *end) {
+const char *tok_word_end(const struct tok *t, const char *p, const char *end) {
     for (p++; p < end; p++) {
         p = memchr(p, ' ', (size_t)(end - p));
         if (!p)
@@ -58,7 +57,7 @@ static int encode_spm(struct tok_enc *x, struct str s) {
     tok_begin_words(x, buf_as_str(&x->text));
     const char *end = x->text.p + x->text.n, *next;
     for (const char *p = x->text.p; code == 0 && p < end; p = next) {
-        next = word_end(t, p, end);
+        next = tok_word_end(t, p, end);
         code = tok_encode_word(x, (struct str){p, (size_t)(next - p)});
     }
     return code;
@@ -90,6 +89,6 @@ static int rank_by_score(struct tok *t, const struct tok_spec *spec, struct err 
 
 int tok_spm_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
     t->encode = encode_spm;
-    find_joins(t);
+    tok_find_joins(t);
     return t->model == TOK_GEMMA4 ? tok_read_merges(t, spec, e) : rank_by_score(t, spec, e);
 }

@@ -161,11 +161,7 @@ static void turn_round(struct node *nodes, size_t end) {
     }
 }
 
-static int encode_unigram(struct tok_enc *x, struct str s) {
-    normalise(x->t, s, &x->text);
-    if (x->text.failed || x->text.n >= UINT32_MAX)
-        return err_set(x->e, ERR_MEMORY, "text", "out of memory for a copy of it");
-    struct str text = buf_as_str(&x->text);
+int tok_best_word(struct tok_enc *x, struct str text) {
     struct node *nodes = tok_room(x, &x->paths, text.n + 1, sizeof *nodes);
     if (!nodes)
         return ERR_MEMORY;
@@ -181,9 +177,27 @@ static int encode_unigram(struct tok_enc *x, struct str s) {
     return code;
 }
 
+/* Where spaces are put in order the published tokenizers cut text into words first; elsewhere it is one. */
+static int encode_unigram(struct tok_enc *x, struct str s) {
+    normalise(x->t, s, &x->text);
+    if (x->text.failed || x->text.n >= UINT32_MAX)
+        return err_set(x->e, ERR_MEMORY, "text", "out of memory for a copy of it");
+    struct str text = buf_as_str(&x->text);
+    if (!x->t->remove_extra_spaces)
+        return tok_best_word(x, text);
+    int code = 0;
+    tok_begin_words(x, text);
+    for (const char *p = text.p, *end = p + text.n, *next; code == 0 && p < end; p = next) {
+        next = tok_word_end(x->t, p, end);
+        code = tok_encode_word(x, (struct str){p, (size_t)(next - p)});
+    }
+    return code;
+}
+
 int tok_unigram_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
     double least = DBL_MAX;
     t->encode = encode_unigram;
+    tok_find_joins(t);
     t->scores = arena_array(&t->arena, t->n, sizeof *t->scores);
     if (!t->scores)
         return err_set(e, ERR_MEMORY, "tokenizer.ggml.scores", "out of memory for %u tokens", t->n);

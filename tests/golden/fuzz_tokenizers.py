@@ -94,6 +94,7 @@ def compare(label, path, vocab, a, corpus):
     peer = peers.peer_of(vocab)
     source = Strings(a.seed, vocab, corpus)
     strings = corpus + [source.one() for _ in range(a.strings)]
+    strings += [" ".join(strings[i:i + 300] * 2) for i in range(0, len(strings), 300)]  # long enough to remember words and pairs
     differ = 0
     for mode, options in (("text", []), ("special", ["--special"])):
         wrong = [(s, got) for s, got in zip(strings, moat_ids(path, strings, *options)) if got != getattr(peer, mode)(s)]

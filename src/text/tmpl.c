@@ -16,6 +16,8 @@ int tmpl_new(struct str source, struct tmpl **out, struct err *e) {
     *out = NULL;
     if (!e)
         e = &own;
+    if (!source.p)
+        source = STR("");
     if (source.n > SOURCE_MAX)
         return err_set(e, ERR_LIMIT, "limit", "the template is %zu bytes long; at most %d are read", source.n, SOURCE_MAX);
     struct tmpl *t = calloc(1, sizeof *t);

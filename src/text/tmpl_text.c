@@ -155,7 +155,7 @@ int tmpl_text_end(struct render *r, struct text *t, struct val *out) {
 /* ---- strings ------------------------------------------------------------------------------------------------------- */
 
 struct val tmpl_str_of(struct str s, uint8_t origin) {
-    return (struct val){.type = VAL_STR, .origin = origin, .n = (uint32_t)s.n, .p = s.p};
+    return (struct val){.type = VAL_STR, .origin = origin, .n = (uint32_t)s.n, .p = s.p ? s.p : ""};
 }
 
 struct val tmpl_str_literal(const char *z) {

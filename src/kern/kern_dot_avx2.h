@@ -23,9 +23,8 @@
 
 #include "kern_dot.h"
 
-enum { DOT_T = 4, DOT_STREAM = 4, DOT_FEW = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704 };
+enum { DOT_T = 4, DOT_STREAM = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704 };
 #include "kern_dot_range.h"
-#include "kern_dot_acts.h"
 
 #define DOT_INLINE static inline __attribute__((always_inline))
 /* Keeps a vector in a register and its computation where it stands: gcc 12 otherwise re-orders the sums and spills them. */
@@ -35,6 +34,8 @@ enum { DOT_T = 4, DOT_STREAM = 4, DOT_FEW = 4, DOT_R = 1, CHUNK_BYTES = 32 * 704
 #else
 #define DOT_UNROLL _Pragma("GCC unroll 16")
 #endif
+
+#include "kern_dot_acts.h"
 
 enum { DOT_MAGIC = 0x4B400000, DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
 
@@ -632,9 +633,9 @@ DENSE_FORMAT(BF16)
 
 /* ---- the table of formats ------------------------------------------------------------------------------------------------------ */
 
-#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 32, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
-#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 16, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
-#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 256, 256, dot_streams_##F, dense_unpack_##F, dense_tiles}
+#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 4, 32, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 16, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 4, 256, 256, dot_streams_##F, dense_unpack_##F, dense_tiles}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
     DENSE_TEXT(F16),
@@ -673,36 +674,23 @@ static void matmul_avx2(const struct kern_packed *w, const struct kern_acts *a, 
 
 /* ---- activations ------------------------------------------------------------------------------------------------------------- */
 
-static void word_put(uint8_t *out, unsigned T, unsigned word, unsigned t, int32_t v) {
-    memcpy(out + 4 * ((8 + word) * T + t), &v, 4);
-}
-static void word_put_ps(uint8_t *out, unsigned T, unsigned word, unsigned t, float v) {
-    memcpy(out + 4 * ((8 + word) * T + t), &v, 4);
-}
-
-/* One block of row t of a panel: q and d. */
-static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
-    _Alignas(32) int32_t groups[8];
-    _mm256_store_si256((__m256i *)groups, q);
-    for (unsigned g = 0; g < 8; g++)
-        memcpy(out + 4 * (g * T + t), &groups[g], 4);
-    /* pairs of k, then of each half the four groups: int16 (k%4 in {0,1}, {2,3}) in every lane of 32 bits */
-    __m256i lanes = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
-    lanes = _mm256_add_epi16(lanes, _mm256_shuffle_epi32(lanes, 0x4e));
-    lanes = _mm256_add_epi16(lanes, _mm256_shuffle_epi32(lanes, 0xb1));
-    __m256i start = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(lanes, 5));
-    __m256i centred = _mm256_sub_epi16(_mm256_setzero_si256(),
-                                       _mm256_slli_epi16(_mm256_add_epi16(lanes, _mm256_permute4x64_epi64(lanes, 0x4e)), 4));
+static void acts_words(__m256i lanes, __m128 d, __m128i words[ACTS_WORDS]) {
     __m256i sums = _mm256_madd_epi16(lanes, _mm256_set1_epi16(1));
-    int32_t s0 = _mm256_cvtsi256_si32(sums), s1 = _mm256_extract_epi32(sums, 4);
-    word_put_ps(out, T, WORD_D, t, d);
-    word_put_ps(out, T, WORD_DS, t, d * (float)(s0 + s1));
-    word_put(out, T, WORD_MINUS_8, t, DOT_MAGIC - 8 * (s0 + s1));
-    word_put(out, T, WORD_PLUS_16, t, DOT_MAGIC + (DOT_VNNI ? -16 : 16) * (s0 + s1));
-    word_put(out, T, WORD_CENTRED, t, DOT_VNNI ? DOT_MAGIC - 128 * (s0 + s1) : _mm256_cvtsi256_si32(centred));
-    word_put(out, T, WORD_HALF0, t, _mm256_cvtsi256_si32(start));
-    word_put(out, T, WORD_HALF1, t, _mm256_extract_epi32(start, 4));
-    word_put(out, T, WORD_SUMS, t, (int32_t)((uint32_t)s0 & 0xffff) | (int32_t)((uint32_t)s1 << 16));
+    __m128i s0 = _mm256_castsi256_si128(sums), s1 = _mm256_extracti128_si256(sums, 1), s = _mm_add_epi32(s0, s1);
+    __m128i pairs0 = _mm256_castsi256_si128(lanes), pairs1 = _mm256_extracti128_si256(lanes, 1);
+    __m128i magic = _mm_set1_epi32(DOT_MAGIC), zero = _mm_setzero_si128();
+    words[WORD_D] = _mm_castps_si128(d);
+    words[WORD_DS] = _mm_castps_si128(_mm_mul_ps(d, _mm_cvtepi32_ps(s)));
+    words[WORD_MINUS_8] = _mm_sub_epi32(magic, _mm_slli_epi32(s, 3));
+    words[WORD_PLUS_16] = _mm_add_epi32(magic, _mm_slli_epi32(s, 4));
+    words[WORD_CENTRED] = _mm_sub_epi16(zero, _mm_slli_epi16(_mm_add_epi16(pairs0, pairs1), 4));
+    if (DOT_VNNI) {
+        words[WORD_PLUS_16] = _mm_sub_epi32(magic, _mm_slli_epi32(s, 4));
+        words[WORD_CENTRED] = _mm_sub_epi32(magic, _mm_slli_epi32(s, 7));
+    }
+    words[WORD_HALF0] = _mm_sub_epi16(zero, _mm_slli_epi16(pairs0, 5));
+    words[WORD_HALF1] = _mm_sub_epi16(zero, _mm_slli_epi16(pairs1, 5));
+    words[WORD_SUMS] = _mm_blend_epi16(s0, _mm_slli_epi32(s1, 16), 0xaa);
 }
 
 static void acts_fill_avx2(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults) {

@@ -15,9 +15,8 @@
 
 #include "kern_dot.h"
 
-enum { DOT_T = 4, DOT_STREAM = 8, DOT_FEW = 8, DOT_R = 4, CHUNK_BYTES = 10 * 704 };
+enum { DOT_T = 4, DOT_STREAM = 8, DOT_R = 4, CHUNK_BYTES = 10 * 704 };
 #include "kern_dot_range.h"
-#include "kern_dot_acts.h"
 
 #define DOT_INLINE static inline __attribute__((always_inline))
 #ifndef DOT_UNROLL /* the test of this text without AVX-512 has its own */
@@ -31,6 +30,8 @@ enum { DOT_T = 4, DOT_STREAM = 8, DOT_FEW = 8, DOT_R = 4, CHUNK_BYTES = 10 * 704
 #ifndef DOT_KEEP
 #define DOT_KEEP(v) __asm__("" : "+v"(v))
 #endif
+
+#include "kern_dot_acts.h"
 
 enum { DOT_MAGIC = 0x4B400000, DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
 
@@ -240,7 +241,7 @@ DOT_INLINE __m512 dot_product(struct dot_plan plan, __m512i c, __m512 first_half
     return _mm512_fmadd_ps(_mm512_castsi512_ps(c), d, minus_magic);
 }
 
-/* ---- up to DOT_FEW rows: streamed ------------------------------------------------------------------------------------------- */
+/* ---- few rows: streamed ------------------------------------------------------------------------------------------- */
 
 /* Spreads the prefetch of a unit evenly over its blocks. */
 DOT_INLINE void dot_prefetch(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
@@ -586,9 +587,9 @@ DOT_UNPACK(MXFP4, halves)
 DOT_UNPACK(Q2_K, halves_min)
 DOT_UNPACK(NVFP4, halves_split)
 
-#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 10, 10, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
-#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 7, 7, NULL, dot_unpack_##F, dot_tiles_##PLAN}
-#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
+#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 10, 10, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 7, 7, NULL, dot_unpack_##F, dot_tiles_##PLAN}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 8, 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
     DENSE_TEXT(F16),
@@ -628,27 +629,18 @@ static void matmul_avx512(const struct kern_packed *w, const struct kern_acts *a
 
 /* ---- activations ------------------------------------------------------------------------------------------------------------- */
 
-static void acts_put(uint8_t *out, unsigned T, unsigned t, __m256i q, float d) {
-    _Alignas(32) int32_t groups[8];
-    _mm256_store_si256((__m256i *)groups, q);
-    for (unsigned g = 0; g < 8; g++)
-        memcpy(out + 4 * (g * T + t), &groups[g], 4);
-    /* pairs, fours, then of each half the four groups */
-    __m256i sums = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), q), _mm256_set1_epi16(1));
-    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
-    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
-    int32_t s0 = _mm256_cvtsi256_si32(sums), s1 = _mm256_extract_epi32(sums, 4), s = s0 + s1, words[8];
-    float ds = d * (float)s;
-    memcpy(&words[WORD_D], &d, 4);
-    memcpy(&words[WORD_DS], &ds, 4);
-    words[WORD_MINUS_8] = DOT_MAGIC - 8 * s;
-    words[WORD_MINUS_16] = DOT_MAGIC - 16 * s;
-    words[WORD_MINUS_128] = DOT_MAGIC - 128 * s;
-    words[WORD_HALF0] = DOT_MAGIC - 32 * s0;
-    words[WORD_HALF1] = -32 * s1;
-    words[WORD_SUMS] = (int32_t)((uint32_t)s0 & 0xffff) | (int32_t)((uint32_t)s1 << 16);
-    for (unsigned i = 0; i < 8; i++)
-        memcpy(out + 4 * ((8 + i) * T + t), &words[i], 4);
+static void acts_words(__m256i lanes, __m128 d, __m128i words[ACTS_WORDS]) {
+    __m256i sums = _mm256_madd_epi16(lanes, _mm256_set1_epi16(1));
+    __m128i s0 = _mm256_castsi256_si128(sums), s1 = _mm256_extracti128_si256(sums, 1), s = _mm_add_epi32(s0, s1);
+    __m128i magic = _mm_set1_epi32(DOT_MAGIC);
+    words[WORD_D] = _mm_castps_si128(d);
+    words[WORD_DS] = _mm_castps_si128(_mm_mul_ps(d, _mm_cvtepi32_ps(s)));
+    words[WORD_MINUS_8] = _mm_sub_epi32(magic, _mm_slli_epi32(s, 3));
+    words[WORD_MINUS_16] = _mm_sub_epi32(magic, _mm_slli_epi32(s, 4));
+    words[WORD_MINUS_128] = _mm_sub_epi32(magic, _mm_slli_epi32(s, 7));
+    words[WORD_HALF0] = _mm_sub_epi32(magic, _mm_slli_epi32(s0, 5));
+    words[WORD_HALF1] = _mm_sub_epi32(_mm_setzero_si128(), _mm_slli_epi32(s1, 5));
+    words[WORD_SUMS] = _mm_blend_epi16(s0, _mm_slli_epi32(s1, 16), 0xaa);
 }
 
 static void acts_fill_avx512(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults) {

@@ -18,7 +18,7 @@
 #include "kern_dot.h"
 #include "kern_fma.h"
 
-enum { DOT_T = 4, DOT_STREAM = 4, DOT_FEW = 4, DOT_R = 1, CHUNK_BYTES = 32 * 960 };
+enum { DOT_T = 4, DOT_STREAM = 4, DOT_R = 1, CHUNK_BYTES = 32 * 960 };
 #include "kern_dot_range.h"
 
 #define DOT_INLINE static inline __attribute__((always_inline))
@@ -431,9 +431,9 @@ DENSE_FORMAT(BF16)
 
 /* ---- the table of formats ---------------------------------------------------------------------------------------------------------- */
 
-#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 32, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
-#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 32, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
-#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 256, 256, dot_streams_##F, dense_unpack_##F, dense_tiles}
+#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 4, 32, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 32, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 4, 256, 256, dot_streams_##F, dense_unpack_##F, dense_tiles}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
     DENSE_TEXT(F16),

@@ -3,14 +3,14 @@
  *
  *   DOT_T           rows in a panel; the last one may have fewer
  *   DOT_STREAM      rows that are streamed at once: a panel, or two full ones
- *   DOT_FEW         rows up to which they are streamed
  *   DOT_R           tiles that are multiplied at once: 1, or 4; what is left by twos and ones
  *   CHUNK_BYTES     the most that a tile's chunk takes
  *
  * A panel that begins at row r lies r whole rows from the start of the activations; nothing is padded.
  *
- * Quantised and dense formats differ only in their step: a block of 32 k, or one k. Up to DOT_FEW rows are streamed past the
- * packed weights. More rows meet a chunk: the part of DOT_R tiles that fits in L1, unpacked once for all of them. */
+ * Quantised and dense formats differ only in their step: a block of 32 k, or one k. Few rows are streamed past the
+ * packed weights. More rows meet a chunk: the part of DOT_R tiles that fits in L1, unpacked once for all of them. Where one ends
+ * and the other begins is a number of each format, in the tier's table of texts. */
 #pragma once
 
 #include <string.h>
@@ -35,8 +35,9 @@ typedef void dot_unpack_fn(const uint8_t *tile, uint32_t from, uint32_t n_steps,
 typedef void dot_tile_fn(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_steps, const struct dot_ahead *ahead);
 struct dot_text {
     uint16_t step_k, step_bytes;            /* k in a step; bytes of a row's activations in it */
+    uint16_t stream_rows;                   /* rows up to which they are streamed; measured */
     uint16_t chunk_steps, chunk_steps_some; /* for many rows; for a few */
-    dot_stream_fn *const *stream;           /* [rows - 1]; NULL: there is none, chunks serve */
+    dot_stream_fn *const *stream;           /* [rows - 1] */
     dot_unpack_fn *unpack;
     dot_tile_fn *const *tile; /* [tiles / 2][T - 1] */
 };
@@ -189,7 +190,7 @@ static void dot_range(const struct dot_text *text, const struct kern_packed *w, 
     if (a->rows == 0)
         return;
     job.step_weights = (uint32_t)(job.tile_bytes / job.n_steps);
-    if (a->rows <= DOT_FEW && text->stream)
+    if (a->rows <= text->stream_rows)
         dot_few_rows(&job, y, y_stride, from, to);
     else
         dot_many_rows(&job, y, y_stride, from, to, a->rows <= DOT_ROWS_SOME ? text->chunk_steps_some : text->chunk_steps);

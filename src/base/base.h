@@ -167,6 +167,7 @@ struct digest fs_map_sha256(struct str map); /* of all its bytes; it forgets the
  * has no thread of its own. Items are claimed one by one by whoever runs, and the loop is over when all items are done, not
  * when all threads have arrived: a thread that the kernel took off its core delays at most its own item. Waiting spins
  * briefly, then sleeps. pool_for may be called by one thread only, and not from within an item. */
+enum { POOL_THREADS_MAX = 256 };
 struct pool;
 struct pool *pool_new(unsigned n_threads); /* 1..256; NULL when threads cannot be made */
 unsigned pool_threads(const struct pool *p);
@@ -176,6 +177,9 @@ void pool_for(struct pool *p, uint32_t n, void (*fn)(void *ctx, uint32_t item, u
 void pool_free(struct pool *p);
 /* CPUs that this process may use: affinity mask and cgroup quota, at least 1. */
 unsigned cpus_usable(void);
+/* Whole CPUs of the tightest quota of these cgroups and those around them, 0: no quota. sys: "/sys/fs/cgroup"; groups: what
+ * /proc/self/cgroup says. */
+unsigned cpus_of_cgroups(const char *sys, const char *groups);
 
 /* ---- mbox: messages between threads ------------------------------------------------------------------------------- */
 

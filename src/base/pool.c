@@ -8,14 +8,15 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SPINS = 4000, POOL_THREADS_MAX = 256 }; /* some 20 to 60 microseconds of spinning */
+/* How long who has nothing to do spins: longer than what one thread does between two loops of a step; a small part of a slice of
+ * the kernel's, so that on a shared machine others get the CPU soon. A pause is 5 to 50 ns: the clock is looked at now and then. */
+enum { SPIN_NS = 50000, SPINS_UNTIMED = 64 };
 
 struct worker {
     struct pool *pool;
@@ -42,6 +43,20 @@ static void relax(void) {
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+struct spin {
+    uint64_t start_ns;
+    unsigned n;
+};
+/* Pauses; false when it was long enough. */
+static bool spin(struct spin *s) {
+    relax();
+    if (++s->n % SPINS_UNTIMED)
+        return true;
+    uint64_t now = clock_ns();
+    s->start_ns = s->start_ns ? s->start_ns : now;
+    return now - s->start_ns < SPIN_NS;
 }
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t expected) {
@@ -71,11 +86,9 @@ static void *worker_main(void *arg) {
     struct pool *p = w->pool;
     uint32_t seen = 0;
     while (!atomic_load_explicit(&p->stop, memory_order_acquire)) {
-        unsigned spins = 0;
-        while (atomic_load_explicit(&p->wake, memory_order_acquire) == seen && spins < SPINS) {
-            relax();
-            spins++;
-        }
+        struct spin s = {0};
+        while (atomic_load_explicit(&p->wake, memory_order_acquire) == seen && spin(&s))
+            ;
         if (atomic_load_explicit(&p->wake, memory_order_acquire) == seen) {
             atomic_fetch_add(&p->sleepers, 1);
             futex_wait(&p->wake, seen);
@@ -113,11 +126,11 @@ unsigned pool_threads(const struct pool *p) {
 }
 
 static void wait_done(struct pool *p, uint32_t n) {
-    for (unsigned spins = 0; spins < SPINS; spins++) {
+    struct spin s = {0};
+    do
         if (atomic_load_explicit(&p->done, memory_order_acquire) == n)
             return;
-        relax();
-    }
+    while (spin(&s));
     atomic_store(&p->waiting, true);
     for (uint32_t done; (done = atomic_load(&p->done)) != n;)
         futex_wait(&p->done, done);
@@ -152,27 +165,4 @@ void pool_free(struct pool *p) {
     for (unsigned i = 1; i < p->n_threads; i++)
         pthread_join(p->workers[i].thread, NULL);
     free(p);
-}
-
-/* Whole CPUs of the cgroup's quota (cgroup v2 `cpu.max`: "max 100000" or "200000 100000"), or 0 where there is none. */
-static unsigned cgroup_cpus(void) {
-    struct buf b = {.max = 256};
-    unsigned cpus = 0;
-    if (fs_read(-1, "/sys/fs/cgroup/cpu.max", &b, NULL) == 0 && b.n) {
-        buf_byte(&b, 0);
-        unsigned long long quota, period;
-        if (!b.failed && sscanf(b.p, "%llu %llu", &quota, &period) == 2 && period)
-            cpus = quota < period ? 1 : (unsigned)(quota / period);
-    }
-    buf_free(&b);
-    return cpus;
-}
-
-unsigned cpus_usable(void) {
-    cpu_set_t set;
-    unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-    unsigned quota = cgroup_cpus();
-    if (quota && quota < n)
-        n = quota;
-    return n < 1 ? 1 : n > POOL_THREADS_MAX ? POOL_THREADS_MAX : n;
 }

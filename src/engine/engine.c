@@ -1,6 +1,7 @@
 /* engine: requests from submit to their last event, and the step that moves all of them on. */
 #include "engine_int.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -128,8 +129,34 @@ static int fill_info(struct engine *en, struct err *e) {
     return r;
 }
 
+struct text_opening {
+    struct engine *en;
+    struct err err;
+};
+
+static void *text_main(void *arg) {
+    struct text_opening *t = arg;
+    (void)open_text(t->en, &t->err);
+    return NULL;
+}
+
+/* The vocabulary is one thread's work and takes as long as reading the weights: both at once. Its error comes first. */
+static int open_text_and_model(struct engine *en, struct err *e) {
+    struct text_opening t = {.en = en};
+    struct err model = {0};
+    pthread_t thread;
+    bool beside = pthread_create(&thread, NULL, text_main, &t) == 0;
+    if (!beside)
+        text_main(&t);
+    (void)open_model(en, &model);
+    if (beside)
+        pthread_join(thread, NULL);
+    *e = t.err.code ? t.err : model;
+    return e->code;
+}
+
 static int open_all(struct engine *en, struct err *e) {
-    if (open_text(en, e) < 0 || open_model(en, e) < 0 || open_kv(en, e) < 0 || step_init(en, e) < 0 || fill_info(en, e) < 0)
+    if (open_text_and_model(en, e) < 0 || open_kv(en, e) < 0 || step_init(en, e) < 0 || fill_info(en, e) < 0)
         return e->code;
     en->kit = (struct text_kit){
         .tok = en->tok, .tmpl = en->tmpl, .spec = &en->spec, .n_vocab = en->n_vocab, .ctx = model_info(en->model)->ctx};

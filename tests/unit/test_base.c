@@ -188,6 +188,39 @@ static void pool_runs_every_item_once(void **state) {
     assert_true(cpus_usable() >= 1);
 }
 
+static void put_file(const char *folder, const char *path, const char *text) {
+    char full[256];
+    snprintf(full, sizeof full, "%s/%s", folder, path);
+    *strrchr(full, '/') = 0;
+    assert_int_equal(fs_mkdirs(full, NULL), 0);
+    full[strlen(full)] = '/';
+    assert_int_equal(fs_write_whole(AT_FDCWD, full, str_of(text), NULL), 0);
+}
+
+static void quotas_of_cgroups(void **state) {
+    char sys[] = "/tmp/moat-test-XXXXXX", command[64];
+    (void)state;
+    assert_non_null(mkdtemp(sys));
+    put_file(sys, "cpu.max", "max 100000\n");
+    assert_int_equal(cpus_of_cgroups(sys, "0::/\n"), 0);
+    put_file(sys, "a/cpu.max", "350000 100000\n");
+    put_file(sys, "a/b/cpu.max", "max 100000\n");
+    assert_int_equal(cpus_of_cgroups(sys, "0::/a/b\n"), 3); /* the group around decides */
+    put_file(sys, "a/b/cpu.max", "50000 100000\n");
+    assert_int_equal(cpus_of_cgroups(sys, "0::/a/b\n"), 1);
+    assert_int_equal(cpus_of_cgroups(sys, "0::/a\n"), 3);
+    put_file(sys, "cpu/c/cpu.cfs_quota_us", "200000\n");
+    put_file(sys, "cpu/c/cpu.cfs_period_us", "100000\n");
+    put_file(sys, "cpu/cpu.cfs_quota_us", "-1\n");
+    assert_int_equal(cpus_of_cgroups(sys, "3:memory:/x\n2:cpu,cpuacct:/c\n0::/\n"), 2);
+    assert_int_equal(cpus_of_cgroups(sys, "2:cpu:/\n"), 0);
+    put_file(sys, "cpu.max", "400000 100000\n"); /* a container: the path is the host's */
+    assert_int_equal(cpus_of_cgroups(sys, "0::/kubepods/pod7\n"), 4);
+    assert_int_equal(cpus_of_cgroups(sys, "no line at all"), 0);
+    snprintf(command, sizeof command, "rm -r %s", sys);
+    assert_int_equal(system(command), 0);
+}
+
 static void *put_numbers(void *arg) {
     for (uintptr_t i = 1; i <= 1000; i++)
         if (mbox_put(arg, (void *)i) != 0)
@@ -229,6 +262,7 @@ int main(void) {
         cmocka_unit_test(digests_are_sha256),
         cmocka_unit_test(files_are_whole_or_not_there),
         cmocka_unit_test(pool_runs_every_item_once),
+        cmocka_unit_test(quotas_of_cgroups),
         cmocka_unit_test(mbox_keeps_the_order),
         cmocka_unit_test(dtype_sizes),
     };

@@ -125,6 +125,8 @@ static int add_message(struct reader *r, size_t i, yyjson_val *m) {
 static int add_variables(struct reader *r) {
     size_t i, max;
     yyjson_val *key, *v;
+    if (!r->variables)
+        return 0;
     yyjson_obj_foreach(r->variables, i, max, key, v) {
         struct str name = api_json_str(key);
         if (str_is(name, "messages") || str_is(name, "add_generation_prompt") || str_is(name, "tools"))

@@ -203,8 +203,8 @@ int http_parser_status(const struct http_parser *p, const char **why) {
 
 /* Takes the next byte of the head: 1 when it was the last, 0, or -1. */
 static int head_byte(struct http_parser *p, char c) {
-    const char *end = p->head.p + p->head.n;
     size_t n = p->head.n;
+    const char *end = n ? p->head.p + n : NULL;
     if (n == 0 && (c == '\r' || c == '\n'))
         return p->n_blank++ < BLANK_BYTES_MAX ? 0 : bad(p, 400, "blank lines stand before the request");
     if (n == 0 && !(c >= 'A' && c <= 'Z'))

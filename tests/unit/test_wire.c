@@ -130,7 +130,7 @@ static void test_malformed(void **state) {
     } bad[] = {
 #define BAD(why, literal) {why, literal, sizeof(literal) - 1}
         BAD("cut header", "\3\0\0"),
-        BAD("unknown type", "\11\0\0\0\0\0\0\0"),
+        BAD("unknown type", "\177\0\0\0\0\0\0\0"),
         BAD("type 0", "\0\0\0\0\0\0\0\0"),
         BAD("reserved set", "\3\0\1\0\0\0\0\0"),
         BAD("body longer than the datagram", "\3\0\0\0\1\0\0\0"),

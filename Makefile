@@ -10,6 +10,7 @@ PREFIX ?= /usr/local
 OPT ?= -O2 -g
 WERROR ?=
 ARGS ?=
+JOBS ?= $(shell nproc)
 # One short line for each file; V=1 shows the commands.
 Q = $(if $(V),,@)
 SAY = @$(if $(V),:,printf '  %-5s %s\n')
@@ -96,7 +97,8 @@ $(BUILD)/moat: $(BUILD)/obj/cmd/main.o $(BUILD)/libmoat.a $(DEPS_OBJ)
 	$(Q)$(CC) $(SAN) $(LDFLAGS) -o $@ $(BUILD)/obj/cmd/main.o $(BUILD)/libmoat.a $(LIBS)
 
 # ---- running --------------------------------------------------------------------------------------------------------
-run: all
+run: setup
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@tools/default_model.sh $(BUILD)/moat
 	@$(BUILD)/moat serve $(ARGS)
 
@@ -136,7 +138,7 @@ $(BUILD)/fake/moat: tests/serve/fake_engine.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(B
 
 units: $(TESTS) $(FUZZ_REPLAY) $(BUILD)/fake/moat
 test: setup-test
-	@$(MAKE) --no-print-directory all units
+	@$(MAKE) --no-print-directory -j$(JOBS) all units
 	@BUILD=$(BUILD) CC="$(CC)" tools/test.sh
 
 check: setup-test

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make check: warnings as errors with gcc and clang, format, layers, sizes, banned functions, cppcheck.
+# make check: warnings as errors with gcc and clang, format, layers, sizes, banned functions, symbols defined twice, cppcheck.
 set -u
 cd "$(dirname "$0")/.."
 bad=0
@@ -19,12 +19,19 @@ static() {
         --suppressions-list=tools/cppcheck.txt -D__x86_64__ -Isrc $(find src -name '*.c' | grep -v unicode_) && echo "no finding"
 }
 scripts() { for f in tools/*.sh bench/*.sh .ci/run; do [ ! -e "$f" ] || bash -n "$f" || return 1; done; }
+# The linker takes the first of two members of an archive that define a symbol, and says nothing.
+symbols() {
+    local twice
+    twice=$(nm build/strict-gcc/libmoat.a 2>/dev/null | awk '$2 ~ /[TDBR]/ { print $3 }' | sort | uniq -d)
+    [ -z "$twice" ] && echo "none is defined twice" || { echo "defined twice: $twice"; return 1; }
+}
 step layers python3 tools/layers.py
 step sizes python3 tools/sizes.py
 step banned tools/banned.sh
 step format format
 step scripts scripts
 step "gcc -Werror" build_strict gcc
+step symbols symbols
 step "clang -Werror" build_strict clang
 step cppcheck static
 [ $bad = 0 ] && echo "check: all passed"

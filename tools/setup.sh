@@ -26,7 +26,8 @@ has() {
 install_packages() {
     local missing='' pair
     for pair in $*; do
-        has "${pair#*:}" || missing="$missing ${pair%%:*}"
+        has "${pair#*:}" && continue
+        case "$missing " in *" ${pair%%:*} "*) ;; *) missing="$missing ${pair%%:*}" ;; esac
     done
     [ -n "$missing" ] || return 0
     local root=''

@@ -25,11 +25,12 @@ DEPS_OBJ = $(BUILD)/deps/yyjson.o $(BUILD)/deps/llhttp.o $(BUILD)/deps/llhttp_ap
 
 # Which machine the program is for: the tiers of kern that this target can hold.
 TARGET := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
-TIERS_x86_64 := avx2 avxvnni avx512
+TIERS_x86_64 := avx2 avxvnni avx512 amx
 TIERS_aarch64 := neon
 ISA_avx2 := -mavx2 -mfma -mf16c
 ISA_avxvnni := $(ISA_avx2) -mavxvnni
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c -mprefer-vector-width=512
+ISA_amx := $(ISA_avx512) -mamx-tile -mamx-int8
 ISA_neon := -march=armv8.2-a+dotprod
 ALL_TIERS := $(TIERS_x86_64) $(TIERS_aarch64)
 OTHER_TIERS := $(filter-out $(TIERS_$(TARGET)),$(ALL_TIERS))
@@ -38,7 +39,7 @@ SRC := $(filter-out $(foreach t,$(OTHER_TIERS),%/kern_$(t).c),$(wildcard src/*/*
 OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJ))
 # A sanitizer's build leaves out what emulates vectors in plain C: minutes of compiling, and the real texts are instrumented.
-EMULATED := tests/kern/test_dot_avx512.c tests/kern/test_fun_avx512.c tests/kern/test_fun_vec_c.c
+EMULATED := tests/kern/test_dot_avx512.c tests/kern/test_dot_amx.c tests/kern/test_fun_avx512.c tests/kern/test_fun_vec_c.c
 # kern has no threads: its tests tell the thread sanitizer nothing.
 LEFT_OUT := $(if $(findstring thread,$(SAN)),$(wildcard tests/kern/*.c),$(if $(SAN),$(EMULATED)))
 TESTS_C := $(filter-out $(LEFT_OUT),$(wildcard tests/unit/*.c tests/kern/*.c tests/wire/*.c tests/sim/*.c tests/fault/*.c))
@@ -118,7 +119,7 @@ $(filter $(BUILD)/tests/fault/%,$(TESTS)): private TEST_WRAP := -Wl,--wrap=opena
 $(filter $(BUILD)/tests/sim/%,$(TESTS)): private TEST_WRAP := -Wl,--wrap=clock_ns,--wrap=model_forward
 # The AVX-512 products run there on AVX2, through SIMDe.
 ifeq ($(TARGET),x86_64)
-$(BUILD)/tests/kern/test_dot_avx512.o $(BUILD)/tests/kern/test_fun_avx512.o: private TEST_ISA := $(ISA_avx2) -Wno-psabi
+$(BUILD)/tests/kern/test_dot_avx512.o $(BUILD)/tests/kern/test_dot_amx.o $(BUILD)/tests/kern/test_fun_avx512.o: private TEST_ISA := $(ISA_avx2) -Wno-psabi
 endif
 # Fuzz targets replay their corpus when built by any compiler; `make long` builds them with libFuzzer.
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libmoat.a $(DEPS_OBJ) $(BUILD)/flags

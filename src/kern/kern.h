@@ -111,7 +111,7 @@ uint64_t kern_attn_part_bytes(const struct kern_attn *job);
 /* Filled with the plain C text first, then overwritten by what the CPU has. y, x, out may be the same array where both are
  * named in one argument list of elementwise operations; nowhere else. n is a count of floats, any value. */
 struct kern {
-    const char *name; /* "c", "avx2", "avxvnni", "avx512", "neon" */
+    const char *name; /* "c", "avx2", "avxvnni", "avx512", "amx", "neon" */
 
     /* Rows [from, to) of x (x_stride floats apart), from a multiple of KERN_PANEL. Sets faults[row] = 1 where a value is not
      * finite (and treats the row as zeros); leaves it alone otherwise. */
@@ -150,8 +150,9 @@ struct kern {
     void (*attn_merge)(const struct kern_attn *job, uint32_t kv_head, uint32_t n_parts, void *const *parts);
 };
 
-/* The table of a tier by name, or with NULL that of MOAT_ISA, or the best this CPU has. ERR_ENV when the CPU lacks it or the
- * name is unknown (the message lists what it has). The result is a constant. */
+/* The table of a tier by name, or with NULL that of MOAT_ISA, or the best this CPU has. Small products are computed with it first:
+ * the best tier is left out, with an error in the log, when their bits are not the definition's. ERR_ENV when the tier that was
+ * named does so, when the CPU lacks it or the name is unknown (the message lists what it has). The result is a constant. */
 const struct kern *kern_get(const char *isa, struct err *e);
 /* Tiers of this CPU from the plainest to the fastest: i = 0, 1, ... until NULL. */
 const char *kern_isa(unsigned i);

@@ -10,7 +10,13 @@
 
 _Static_assert(FLT_EVAL_METHOD == 0, "numerics 1 needs floats that are not kept wider than they are");
 
-extern const struct kern kern_c, kern_avx2, kern_avxvnni, kern_avx512, kern_neon;
+/* kern_get among tiers that a machine has, from the plainest to the fastest. `where` is what asked for one by name. */
+const struct kern *kern_choose(const struct kern *const *choices, unsigned n, const char *wanted, const char *where,
+                               struct err *e);
+/* Whether a tier computes what the definition does: small products of each kind, about a millisecond. */
+bool kern_check(const struct kern *kern);
+
+extern const struct kern kern_c, kern_avx2, kern_avxvnni, kern_avx512, kern_amx, kern_neon;
 
 enum {
     LANES = 16,                          /* of a sum over one vector (numerics 5) */

@@ -81,6 +81,14 @@ void pass_note_fault(struct pass *p, uint32_t row) {
         *fault = (uint16_t)(p->layer + 1);
 }
 
+void pass_check_finite(struct pass *p, enum slot slot, uint32_t n, uint32_t row) {
+    float *x = pass_at(p, slot, row);
+    if (p->m->kern->finite(n, x))
+        return;
+    pass_note_fault(p, row);
+    memset(x, 0, n * sizeof *x);
+}
+
 struct flush_loop {
     struct pass *p;
     enum slot from;

@@ -1,7 +1,7 @@
-/* gemma: Gemma 1 to 3 (text). Gemma 1 is Llama with scaled embeddings, GELU gates and rotary positions on halves. The others: Norms before and after each half of a layer (the file's weights are 1 + w already), embeddings
- * scaled by sqrt(n_embd), GELU gates, tied output. Some layers see a sliding window, some everything. Gemma 2 (every second
- * layer) caps scores and logits softly; Gemma 3 (five of six) norms the heads of q and k, and windowed layers rotate by a base
- * of their own.
+/* gemma: Gemma 1 to 3 (text). Gemma 1 is Llama with scaled embeddings, GELU gates and rotary positions on halves. The others have
+ * norms before and after each half of a layer (the file's weights are 1 + w already), embeddings scaled by sqrt(n_embd), GELU
+ * gates and a tied output. Some layers see a sliding window, some everything. Gemma 2 (every second layer) caps scores and logits
+ * softly; Gemma 3 (five of six) norms the heads of q and k, and windowed layers rotate by a base of their own.
  *
  *     x = sqrt(n_embd) * embd[token]
  *     x = x + norm(Wo attention(rope(norm_q(Wq h)), rope(norm_k(Wk h)), Wv h))     h = rms_norm(x)

@@ -3,8 +3,6 @@
  * an item of its own. Both give the same bits: splits lie at absolute positions and are merged in order (numerics 7). */
 #include "pass.h"
 
-#include <string.h>
-
 struct attn_loop {
     struct pass *p;
     const struct attn_opts *opts;
@@ -12,22 +10,13 @@ struct attn_loop {
     uint32_t splits; /* most splits of a job; only where each split is an item */
 };
 
-/* What is no number must not reach the cache: a weight of 0 would not keep it from the rows that do not see it. */
-static void check_finite(struct pass *p, enum slot slot, uint32_t n, uint32_t row) {
-    float *x = pass_at(p, slot, row);
-    if (p->m->kern->finite(n, x))
-        return;
-    pass_note_fault(p, row);
-    memset(x, 0, n * sizeof *x);
-}
-
 static void run_kv_write(struct pass *p, const struct row_op *op, uint32_t row) {
     const struct kern_kv *kv = op->with;
     const struct row *r = &p->rows[row];
     uint8_t *page = kv_pages(p->kv, r->seq)[r->pos / KERN_PAGE];
-    check_finite(p, SLOT_Q, op->n, row);
-    check_finite(p, SLOT_K, kv->heads * kv->d_k, row);
-    check_finite(p, SLOT_V, kv->heads * kv->d_v, row);
+    pass_check_finite(p, SLOT_Q, op->n, row);
+    pass_check_finite(p, SLOT_K, kv->heads * kv->d_k, row);
+    pass_check_finite(p, SLOT_V, kv->heads * kv->d_v, row);
     p->m->kern->kv_write(kv, page, r->pos % KERN_PAGE, pass_at(p, SLOT_K, row), pass_at(p, SLOT_V, row));
 }
 

@@ -118,10 +118,10 @@ static void finish_logits(void *ctx, uint32_t item, unsigned thread) {
         kern->scale(n, row, loop->opts->scale, row);
     if (loop->opts->divide != 0)
         kern->divide(n, row, loop->opts->divide, row);
+    if (!kern->finite(n, row)) /* before the cap, which makes a number of everything */
+        pass_note_fault(p, item);
     if (loop->opts->softcap != 0)
         kern->softcap(n, row, loop->opts->softcap, row);
-    if (!kern->finite(n, row))
-        pass_note_fault(p, item);
 }
 
 void op_logits(struct pass *p, enum slot from, const struct linear *output, const struct logits_opts *opts) {

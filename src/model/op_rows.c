@@ -120,7 +120,9 @@ void op_rope(struct pass *p, const struct rope *rope, enum slot table) {
     }
 }
 
+/* Behind the clamp a NaN would look like a limit. */
 static void run_clamp(struct pass *p, const struct row_op *op, uint32_t row) {
+    pass_check_finite(p, op->a, op->n, row);
     kern_of(p)->clamp(op->n, pass_at(p, op->a, row), op->s);
 }
 

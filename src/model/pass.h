@@ -111,6 +111,9 @@ struct row_op *pass_queue(struct pass *p, void (*run)(struct pass *p, const stru
 /* Runs what is queued on all rows, then quantises (or lays out) `from` for the kinds of products in the mask (1 << kind). */
 void pass_flush(struct pass *p, enum slot from, uint32_t k, unsigned kinds);
 void pass_note_fault(struct pass *p, uint32_t row);
+/* A row of n values with a NaN or an infinity among them is a fault, and becomes zeros: what is no number must not reach the cache
+ * (a weight of 0 would not keep it from the rows that do not see it). */
+void pass_check_finite(struct pass *p, enum slot slot, uint32_t n, uint32_t row);
 
 /* ---- kv, for ops ------------------------------------------------------------------------------------------------------------ */
 

@@ -19,14 +19,22 @@ struct fixture {
 };
 
 /* Reads the file into memory of our own, so that a test can spoil it before open_model. */
-static int set_up(void **state) {
+static int set_up_file(void **state, const char *path) {
     struct fixture *f = calloc(1, sizeof *f);
     struct err e = {0};
-    assert_int_equal(fs_read(AT_FDCWD, "tests/golden/models/tiny-window.gguf", &f->file, &e), 0);
+    assert_int_equal(fs_read(AT_FDCWD, path, &f->file, &e), 0);
     assert_int_equal(gguf_open(buf_as_str(&f->file), &f->gguf, &e), 0);
     f->pool = pool_new(3);
     *state = f;
     return 0;
+}
+
+static int set_up(void **state) {
+    return set_up_file(state, "tests/golden/models/tiny-window.gguf");
+}
+
+static int set_up_clamped(void **state) {
+    return set_up_file(state, "tests/golden/models/tiny-alibi.gguf");
 }
 
 static int tear_down(void **state) {
@@ -147,6 +155,27 @@ static void keys_and_values_must_be_finite(void **state) {
     assert_memory_equal(logits, clean, model_info(f->model)->n_vocab * sizeof(float));
 }
 
+/* Two spikes of token 7 meet weights that make infinity minus infinity of its first query, which is clamped then. */
+static void a_clamp_hides_no_fault(void **state) {
+    struct fixture *f = *state;
+    uint16_t faults[1] = {0};
+    uint16_t *embd = (uint16_t *)(void *)tensor_bytes(f, "token_embd.weight");
+    uint64_t n = gguf_tensor(f->gguf, "token_embd.weight")->dims[0];
+    assert_int_equal(gguf_tensor(f->gguf, "blk.0.attn_qkv.weight")->type, DTYPE_Q8_0);
+    uint8_t *blocks = tensor_bytes(f, "blk.0.attn_qkv.weight"); /* of the first row: an f16 scale, then 32 signed bytes */
+    for (int i = 0; i < 2; i++) {
+        memcpy(blocks + 34 * i, &(uint16_t){0x7bff}, 2); /* 65504 */
+        blocks[34 * i + 2] = i ? 0x81 : 0x7f;
+        ((float *)(void *)tensor_bytes(f, "blk.0.attn_norm.weight"))[32 * i] = 1e37f;
+    }
+    memset(embd + 7 * n, 0, n * sizeof *embd);
+    embd[7 * n] = embd[7 * n + 32] = 0x7bff;
+    open_all(f);
+    assert_true(kv_reserve(f->kv, 1, 1));
+    model_forward(f->model, f->kv, &(struct row){.seq = 1, .token = 7}, 1, NULL, faults);
+    assert_int_equal(faults[0], 1);
+}
+
 static void refuses_what_is_not_finite(void **state) {
     struct fixture *f = *state;
     struct err e = {0};
@@ -189,6 +218,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(no_rows_and_no_logits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_fault_stays_in_its_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_and_values_must_be_finite, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_clamp_hides_no_fault, set_up_clamped, tear_down),
         cmocka_unit_test_setup_teardown(refuses_what_is_not_finite, set_up, tear_down),
         cmocka_unit_test_setup_teardown(check_finds_what_packing_would, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_context_beyond_its_tables, set_up, tear_down),

@@ -38,6 +38,10 @@ static inline void put_kv_u32(struct buf *b, const char *key, uint32_t v) {
     put_key(b, key, GGUF_U32);
     put_u32(b, v);
 }
+static inline void put_kv_bool(struct buf *b, const char *key, bool v) {
+    put_key(b, key, GGUF_BOOL);
+    buf_byte(b, v);
+}
 static inline void put_kv_str(struct buf *b, const char *key, const char *v) {
     put_key(b, key, GGUF_STR);
     put_str(b, v);

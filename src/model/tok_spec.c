@@ -13,29 +13,73 @@ static const struct kind {
     enum tok_model model;
     bool has_merges, has_scores;
     bool add_bos, add_eos, add_sep, add_space_prefix;
+    int32_t bos, eos, unk, sep; /* where such a token stands in files of this kind, if it does there */
 } kinds[] = {
-    {.name = "gpt2", .model = TOK_BPE, .has_merges = true},
-    {.name = "llama", .model = TOK_SPM, .has_scores = true, .add_bos = true, .add_space_prefix = true},
-    {.name = "t5", .model = TOK_UNIGRAM, .has_scores = true, .add_eos = true, .add_space_prefix = true},
-    {.name = "bert", .model = TOK_WORDPIECE, .add_bos = true, .add_sep = true},
-    {.name = "gemma4", .model = TOK_GEMMA4, .has_merges = true, .add_bos = true},
+    {.name = "gpt2", .model = TOK_BPE, .has_merges = true, .bos = 11, .eos = 11, .unk = TOK_NONE, .sep = TOK_NONE},
+    {.name = "llama",
+     .model = TOK_SPM,
+     .has_scores = true,
+     .add_bos = true,
+     .add_space_prefix = true,
+     .bos = 1,
+     .eos = 2,
+     .unk = 0,
+     .sep = TOK_NONE},
+    {.name = "t5",
+     .model = TOK_UNIGRAM,
+     .has_scores = true,
+     .add_eos = true,
+     .add_space_prefix = true,
+     .bos = TOK_NONE,
+     .eos = 1,
+     .unk = 2,
+     .sep = TOK_NONE},
+    {.name = "bert",
+     .model = TOK_WORDPIECE,
+     .add_bos = true,
+     .add_sep = true,
+     .bos = 101,
+     .eos = TOK_NONE,
+     .unk = 100,
+     .sep = 102},
+    {.name = "gemma4",
+     .model = TOK_GEMMA4,
+     .has_merges = true,
+     .add_bos = true,
+     .bos = TOK_NONE,
+     .eos = TOK_NONE,
+     .unk = TOK_NONE,
+     .sep = TOK_NONE},
 };
+enum { KIND_GEMMA4 = N_ITEMS(kinds) - 1 };
+
+/* Files that call themselves gpt2 and spell spaces as U+2581, with bytes by name: Gemma's tokenizer. */
+static const char *const pre_of_gemma4[] = {"gemma4", "granite-embed-multi-311m", "sarvam-moe"};
+static const char *const pre_with_sep[] = {"jina-v1-en", "jina-v2-code", "roberta-bpe"};
 
 /* Byte-level BPE adds no BOS unless the file says so; files with these pre-tokenizers mean it without saying so. */
-static const char *const pre_with_bos[] = {"llama-bpe", "llama3",   "llama-v3", "falcon3", "falcon-h1",
-                                           "pixtral",   "midm-2.0", "lfm2",     "tekken",  "chameleon"};
+static const char *const pre_with_bos[] = {"llama-bpe", "llama3", "llama-v3", "falcon3",   "falcon-h1",   "pixtral",
+                                           "midm-2.0",  "lfm2",   "tekken",   "chameleon", "jina-v5-nano"};
 
 /* End of turn, where the file has no key for it: the first of these that is a control or user-defined token. */
 static const char *const end_of_turn[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<turn|>", "<EOT>"};
 
-static int find_kind(const struct gguf *g, const struct kind **out, struct err *e) {
+static bool is_one_of(struct str name, const char *const *names, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (str_is(name, names[i]))
+            return true;
+    return false;
+}
+
+static int find_kind(const struct gguf *g, struct str pre, const struct kind **out, struct err *e) {
     struct str name;
     int code = gguf_str(g, "tokenizer.ggml.model", &name, e);
     if (code < 0)
         return code;
     for (size_t i = 0; i < N_ITEMS(kinds); i++)
         if (str_is(name, kinds[i].name)) {
-            *out = &kinds[i];
+            *out = kinds[i].model == TOK_BPE && is_one_of(pre, pre_of_gemma4, N_ITEMS(pre_of_gemma4)) ? &kinds[KIND_GEMMA4]
+                                                                                                      : &kinds[i];
             return 0;
         }
     return err_set(e, ERR_INPUT, "tokenizer.ggml.model", "'%.*s' is not a known tokenizer (gpt2, llama, t5, bert, gemma4)",
@@ -136,33 +180,58 @@ static int read_id(const struct gguf *g, const char *key, uint32_t n_pieces, int
     return code;
 }
 
-static int read_ids(const struct gguf *g, struct tok_spec *s, struct err *e) {
+/* The usual id where the file names none and the token there is a control or unknown one; a letter is never BOS. */
+static int32_t usual_id(const struct tok_spec *s, int32_t id) {
+    bool there = id != TOK_NONE && (uint32_t)id < s->n_pieces;
+    return there && (s->pieces[id].kind == TOK_CONTROL || s->pieces[id].kind == TOK_UNKNOWN) ? id : TOK_NONE;
+}
+
+static int read_ids(const struct gguf *g, const struct kind *kind, struct tok_spec *s, struct err *e) {
     const struct {
         const char *key;
-        int32_t *id;
+        int32_t *id, usual;
     } ids[] = {
-        {"tokenizer.ggml.bos_token_id", &s->bos},     {"tokenizer.ggml.eos_token_id", &s->eos},
-        {"tokenizer.ggml.eot_token_id", &s->eot},     {"tokenizer.ggml.unknown_token_id", &s->unk},
-        {"tokenizer.ggml.cls_token_id", &s->cls},     {"tokenizer.ggml.seperator_token_id", &s->sep}, /* the format's spelling */
-        {"tokenizer.ggml.padding_token_id", &s->pad}, {"tokenizer.ggml.mask_token_id", &s->mask},
+        {"tokenizer.ggml.bos_token_id", &s->bos, kind->bos},
+        {"tokenizer.ggml.eos_token_id", &s->eos, kind->eos},
+        {"tokenizer.ggml.eot_token_id", &s->eot, TOK_NONE},
+        {"tokenizer.ggml.unknown_token_id", &s->unk, kind->unk},
+        {"tokenizer.ggml.cls_token_id", &s->cls, TOK_NONE},
+        {"tokenizer.ggml.seperator_token_id", &s->sep, kind->sep}, /* the format's spelling */
+        {"tokenizer.ggml.padding_token_id", &s->pad, TOK_NONE},
+        {"tokenizer.ggml.mask_token_id", &s->mask, TOK_NONE},
     };
     int code = 0;
-    for (size_t i = 0; code == 0 && i < N_ITEMS(ids); i++)
+    for (size_t i = 0; code == 0 && i < N_ITEMS(ids); i++) {
         code = read_id(g, ids[i].key, s->n_pieces, ids[i].id, e);
+        if (code == 0 && *ids[i].id == TOK_NONE)
+            *ids[i].id = usual_id(s, ids[i].usual);
+    }
+    return code;
+}
+
+/* tokenizer.ggml.normalizer.nfc, which some converters write for byte-level BPE. */
+static int read_nfc(const struct gguf *g, struct tok_spec *s, struct err *e) {
+    const char *key = "tokenizer.ggml.normalizer.nfc";
+    bool nfc = false;
+    int code = gguf_bool_or(g, key, false, &nfc, e);
+    if (code == 0 && nfc && s->model != TOK_BPE)
+        return err_set(e, ERR_INPUT, key, "is true; only tokenizers of kind gpt2 can be put into NFC");
+    if (code == 0 && gguf_find(g, key))
+        s->nfc = nfc ? TOK_SAYS_YES : TOK_SAYS_NO;
     return code;
 }
 
 static int read_flags(const struct gguf *g, const struct kind *kind, struct tok_spec *s, struct err *e) {
-    bool add_bos = kind->add_bos;
-    for (size_t i = 0; s->model == TOK_BPE && i < N_ITEMS(pre_with_bos); i++)
-        add_bos = add_bos || str_is(s->pre, pre_with_bos[i]);
+    bool bpe = s->model == TOK_BPE;
+    bool add_bos = kind->add_bos || (bpe && is_one_of(s->pre, pre_with_bos, N_ITEMS(pre_with_bos)));
+    bool add_sep = kind->add_sep || (bpe && is_one_of(s->pre, pre_with_sep, N_ITEMS(pre_with_sep)));
     const struct {
         const char *key;
         bool absent, *flag;
     } flags[] = {
         {"tokenizer.ggml.add_bos_token", add_bos, &s->add_bos},
         {"tokenizer.ggml.add_eos_token", kind->add_eos, &s->add_eos},
-        {"tokenizer.ggml.add_sep_token", kind->add_sep, &s->add_sep},
+        {"tokenizer.ggml.add_sep_token", add_sep, &s->add_sep},
         {"tokenizer.ggml.add_space_prefix", kind->add_space_prefix, &s->add_space_prefix},
         {"tokenizer.ggml.remove_extra_whitespaces", false, &s->remove_extra_spaces},
         {"tokenizer.ggml.normalizer.lowercase", true, &s->lowercase},
@@ -223,6 +292,8 @@ static void settle(struct tok_spec *s) {
         s->add_sep = s->add_sep || s->add_eos;
         s->add_eos = false;
     }
+    if (s->model == TOK_GEMMA4 && str_is(s->arch, "gemma4")) /* the first files said no, and the model needs it */
+        s->add_bos = true;
     s->add_bos = s->add_bos && s->bos != TOK_NONE;
     s->add_eos = s->add_eos && s->eos != TOK_NONE;
     s->add_sep = s->add_sep && s->sep != TOK_NONE;
@@ -232,7 +303,9 @@ int model_tok_spec(const struct gguf *g, struct arena *arena, struct tok_spec *s
     const struct kind *kind = NULL;
     struct tok_piece *pieces = NULL;
     struct tok_spec s = {0};
-    int code = find_kind(g, &kind, e);
+    int code = gguf_str_or(g, "tokenizer.ggml.pre", STR(""), &s.pre, e);
+    if (code == 0)
+        code = find_kind(g, s.pre, &kind, e);
     if (code == 0)
         code = read_tokens(g, arena, &pieces, &s.n_pieces, e);
     if (code == 0)
@@ -242,16 +315,16 @@ int model_tok_spec(const struct gguf *g, struct arena *arena, struct tok_spec *s
     if (code == 0 && kind->has_merges)
         code = read_merges(g, arena, &s, e);
     if (code == 0)
-        code = gguf_str_or(g, "tokenizer.ggml.pre", STR(""), &s.pre, e);
-    if (code == 0)
         code = gguf_str_or(g, "general.architecture", STR(""), &s.arch, e);
-    if (code == 0)
-        code = read_ids(g, &s, e);
     if (code < 0)
         return code;
     s.model = kind->model;
     s.pieces = pieces;
-    code = read_flags(g, kind, &s, e);
+    code = read_ids(g, kind, &s, e);
+    if (code == 0)
+        code = read_flags(g, kind, &s, e);
+    if (code == 0)
+        code = read_nfc(g, &s, e);
     if (code == 0)
         code = read_charsmap(g, &s, e);
     if (code < 0)

@@ -45,7 +45,12 @@ struct tok_spec {
     int32_t bos, eos, eot, unk, sep, cls, pad, mask; /* ids or TOK_NONE */
     bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_spaces;
     bool lowercase, strip_accents; /* WordPiece */
-    struct str charsmap;           /* SentencePiece precompiled normaliser, or empty */
+    enum {
+        TOK_SAYS_NOTHING,
+        TOK_SAYS_YES,
+        TOK_SAYS_NO
+    } nfc;               /* byte-level BPE: the file's own word on NFC, else the rule's counts */
+    struct str charsmap; /* SentencePiece precompiled normaliser, or empty */
 };
 struct tok; /* opaque, immutable: any number of threads */
 int tok_new(const struct tok_spec *spec, struct tok **out,

@@ -57,6 +57,8 @@ int tmpl_fail(struct render *r, const char *kind, const char *fmt, ...) {
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     size_t n = utf8_complete(str_of(text));
+    for (size_t i = 0; i < n && !utf8_valid((struct str){text, n}); i++) /* halves of surrogate pairs */
+        text[i] = (uint8_t)text[i] < 0x80 ? text[i] : '?';
     return err_set(r->e, strcmp(kind, "limit") == 0 ? ERR_LIMIT : ERR_INPUT, kind, "%.*s", (int)n, text);
 }
 
@@ -149,6 +151,8 @@ static void set_limits(struct render *r, const struct tmpl_limits *given, size_t
 /* The page as segments of one origin each. */
 static int cut_segments(const struct text *page, struct tmpl_out *out, struct err *e) {
     size_t n = page->n_runs ? page->n_runs : page->n > 0, from = 0;
+    if (!utf8_valid((struct str){page->p, page->n}))
+        return err_set(e, ERR_INPUT, "type", "surrogates not allowed: half of a surrogate pair cannot be put out");
     out->text = (struct buf){0};
     out->segments = malloc((n ? n : 1) * sizeof *out->segments);
     buf_add(&out->text, page->p, page->n);

@@ -191,6 +191,7 @@ const struct callable tmpl_filters_html[] = {
     {"safe", 0, 0, NULL, filter_safe},
     {"striptags", 0, 0, NULL, filter_striptags},
     {"urlencode", 0, 0, NULL, filter_urlencode},
+    {"urlize", 0, 5, "trim_url_limit nofollow target rel extra_schemes", tmpl_filter_urlize},
     {"xmlattr", 0, 1, "autospace", filter_xmlattr},
     {.name = NULL},
 };

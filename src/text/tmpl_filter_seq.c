@@ -38,6 +38,29 @@ static int filter_last(struct call *c) {
     return 0;
 }
 
+/* The next number below n of a sequence that begins anew with each render: the same request gets the same prompt. */
+static int64_t draw(struct render *r, int64_t n) {
+    uint64_t x = ++r->draws * 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return (int64_t)((unsigned __int128)(x ^ x >> 31) * (uint64_t)n >> 64);
+}
+
+static int filter_random(struct call *c) {
+    struct render *r = c->r;
+    int64_t n;
+    if (tmpl_length(r, c->self, &n) < 0)
+        return tmpl_failed(r);
+    if (n == 0) {
+        *c->out = tmpl_undefined_hint("No random item, sequence was empty.");
+        return 0;
+    }
+    bool indexed = c->self.type == VAL_STR || c->self.type == VAL_LIST || c->self.type == VAL_TUPLE || c->self.type == VAL_RANGE;
+    if (!indexed)
+        return tmpl_fail(r, "type", "'%s' object is not subscriptable", tmpl_type_name(c->self));
+    return tmpl_getitem(r, c->self, tmpl_int(draw(r, n)), c->out);
+}
+
 static int filter_length(struct call *c) {
     int64_t n;
     int code = tmpl_length(c->r, c->self, &n);
@@ -142,18 +165,19 @@ static int get_key(struct render *r, struct val item, struct val path, struct va
     return ignore_case(r, v, case_sensitive, out);
 }
 
-/* The keys of filter sort: as a list when the attribute names several, "a,b". */
+/* The keys of filter sort: a list, of several where the attribute names several, "a,b". In lists equals are not compared, so that
+ * undefined ones stay as they are. */
 static int get_sort_key(struct render *r, struct val item, struct val paths, bool case_sensitive, struct val *out) {
-    if (paths.type != VAL_STR || !memchr(paths.p ? paths.p : "", ',', paths.n))
-        return get_key(r, item, paths, (struct val){0}, case_sensitive, out);
-    struct list *keys = tmpl_list_new(r, 2);
+    struct list *keys = tmpl_list_new(r, 1);
     size_t at = 0;
-    while (keys && at <= paths.n) {
-        size_t comma = tmpl_str_find(paths, STR(","), at, paths.n), end = comma == SIZE_MAX ? paths.n : comma;
-        struct val key;
-        if (get_key(r, item, tmpl_str_sub(paths, at, end - at), (struct val){0}, case_sensitive, &key) < 0 ||
-            tmpl_list_add(r, keys, key) < 0)
+    bool more = true;
+    while (keys && more) {
+        size_t comma = paths.type == VAL_STR ? tmpl_str_find(paths, STR(","), at, paths.n) : SIZE_MAX;
+        size_t end = comma == SIZE_MAX ? paths.n : comma;
+        struct val key, path = paths.type == VAL_STR ? tmpl_str_sub(paths, at, end - at) : paths;
+        if (get_key(r, item, path, (struct val){0}, case_sensitive, &key) < 0 || tmpl_list_add(r, keys, key) < 0)
             return tmpl_failed(r);
+        more = comma != SIZE_MAX;
         at = end + 1;
     }
     if (!keys)
@@ -421,6 +445,7 @@ const struct callable tmpl_filters_seq[] = {
     {"list", 0, 0, NULL, filter_list},
     {"max", 0, 2, "case_sensitive attribute", filter_max},
     {"min", 0, 2, "case_sensitive attribute", filter_min},
+    {"random", 0, 0, NULL, filter_random},
     {"reverse", 0, 0, NULL, filter_reverse},
     {"slice", 1, 2, "slices fill_with", filter_slice},
     {"sort", 0, 3, "reverse case_sensitive attribute", filter_sort},

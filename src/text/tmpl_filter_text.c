@@ -29,18 +29,30 @@ static int filter_capitalize(struct call *c) {
     return tmpl_apply(c->r, tmpl_table_find(tmpl_methods_char, STR("capitalize")), s, &(struct args){0}, c->out);
 }
 
-/* Words begin behind blanks, hyphens and opening brackets. */
+static bool ends_word(uint32_t cp) {
+    return tmpl_char_class(cp) & CHAR_SPACE || (cp < 0x80 && cp && strchr("-({[<", (int)cp));
+}
+
+/* Words begin behind blanks, hyphens and opening brackets. Behind its first character each is made small by itself. */
 static int filter_title(struct call *c) {
     struct val s;
     struct text t = {0};
-    bool start = true;
     unsigned len;
     if (tmpl_str_from(c->r, c->self, &s) < 0)
         return tmpl_failed(c->r);
-    for (size_t i = 0; i < s.n && !tmpl_failed(c->r); i += len) {
-        uint32_t cp = tmpl_str_cp(s, i, &len);
-        tmpl_text_case(c->r, &t, s, i, len, start ? CASE_UPPER : CASE_LOWER);
-        start = tmpl_char_class(cp) & CHAR_SPACE || (cp < 0x80 && cp && strchr("-({[<", (int)cp));
+    for (size_t at = 0, end = 0; at < s.n && !tmpl_failed(c->r); at = end) {
+        tmpl_str_cp(s, at, &len);
+        tmpl_text_case(c->r, &t, s, at, len, CASE_UPPER);
+        size_t from = end = at + len;
+        if (ends_word(tmpl_str_cp(s, at, &len)))
+            continue;
+        while (end < s.n && !ends_word(tmpl_str_cp(s, end, &len)))
+            end += len;
+        struct val rest = tmpl_str_sub(s, from, end - from);
+        for (size_t i = 0; i < rest.n && !tmpl_failed(c->r); i += len) {
+            tmpl_str_cp(rest, i, &len);
+            tmpl_text_case(c->r, &t, rest, i, len, CASE_LOWER);
+        }
     }
     return tmpl_text_end(c->r, &t, c->out);
 }
@@ -133,20 +145,23 @@ static int filter_indent(struct call *c) {
 /* truncate(length=255, killwords=False, end='...', leeway=5) */
 static int filter_truncate(struct call *c) {
     struct render *r = c->r;
-    int64_t length, leeway;
+    int64_t length, leeway, n;
     struct val s = c->self, end = c->arg[2].type == VAL_MISSING ? tmpl_str_literal("...") : c->arg[2], cut;
-    if (s.type != VAL_STR || end.type != VAL_STR)
-        return s.type == VAL_UNDEFINED ? (*c->out = s, 0)
-                                       : tmpl_fail(r, "type", "filter truncate takes strings, not '%s'", tmpl_type_name(s));
+    if (end.type != VAL_STR)
+        return tmpl_fail(r, "type", "filter truncate takes strings, not '%s'", tmpl_type_name(end));
     if (read_int(r, c->arg[0], 255, &length) < 0 || read_int(r, c->arg[3], 5, &leeway) < 0)
         return tmpl_failed(r);
     int64_t n_end = (int64_t)tmpl_str_length(end);
     if (length < n_end || leeway < 0)
         return tmpl_fail(r, "type", "expected length >= %lld and leeway >= 0", (long long)n_end);
-    if (leeway > INT64_MAX - length || (int64_t)tmpl_str_length(s) <= length + leeway) {
+    if (tmpl_length(r, s, &n) < 0)
+        return tmpl_failed(r);
+    if (leeway > INT64_MAX - length || n <= length + leeway) { /* of whatever has a length */
         *c->out = s;
         return 0;
     }
+    if (s.type != VAL_STR)
+        return tmpl_fail(r, "type", "filter truncate takes strings, not '%s'", tmpl_type_name(s));
     cut = tmpl_str_sub(s, 0, tmpl_str_offset(s, length - n_end));
     if (!tmpl_truth(c->arg[1])) {
         size_t space = tmpl_str_rfind(cut, STR(" "), 0, cut.n);

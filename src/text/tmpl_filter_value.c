@@ -166,12 +166,6 @@ static int filter_format(struct call *c) {
     return tmpl_percent(r, s, args, c->out);
 }
 
-static int filter_pprint(struct call *c) {
-    struct text t = {0};
-    tmpl_text_repr(c->r, &t, c->self);
-    return tmpl_text_end(c->r, &t, c->out);
-}
-
 const struct callable tmpl_filters_value[] = {
     {"abs", 0, 0, NULL, filter_abs},
     {"attr", 1, 1, "name", filter_attr},
@@ -181,7 +175,7 @@ const struct callable tmpl_filters_value[] = {
     {"float", 0, 1, "default", filter_float},
     {"format", 0, VARIADIC, NULL, filter_format},
     {"int", 0, 2, "default base", filter_int},
-    {"pprint", 0, 0, NULL, filter_pprint},
+    {"pprint", 0, 0, NULL, tmpl_filter_pprint},
     {"round", 0, 2, "precision method", filter_round},
     {"tojson", 0, 4, "ensure_ascii indent separators sort_keys", tmpl_filter_tojson},
     {.name = NULL},

@@ -104,10 +104,16 @@ static int global_strftime(struct call *c) {
     return tmpl_strftime(c->r, c->arg[0], c->out);
 }
 
+/* A prompt is a function of its request, and this is other text each time. */
+static int global_lipsum(struct call *c) {
+    return tmpl_fail(c->r, "template", "lipsum() makes up text at random; a prompt must be the same for the same request");
+}
+
 static const struct callable globals[] = {
     {"cycler", 0, VARIADIC, NULL, global_cycler},
     {"dict", 0, VARIADIC, NULL, global_dict},
     {"joiner", 0, 1, "sep", global_joiner},
+    {"lipsum", 0, 4, "n html min max", global_lipsum},
     {"namespace", 0, VARIADIC, NULL, global_namespace},
     {"raise_exception", 1, 1, "message", global_raise},
     {"range", 1, 3, NULL, global_range},
@@ -313,7 +319,8 @@ const struct callable *tmpl_method_find(struct val self, struct str name) {
     switch ((enum val_type)self.type) {
     case VAL_STR:
         found = tmpl_table_find(tmpl_methods_str, name);
-        return found ? found : tmpl_table_find(tmpl_methods_char, name);
+        found = found ? found : tmpl_table_find(tmpl_methods_char, name);
+        return found ? found : tmpl_table_find(tmpl_methods_map, name);
     case VAL_DICT: return tmpl_table_find(methods_dict, name);
     case VAL_LIST: return tmpl_table_find(methods_list, name);
     case VAL_TUPLE:

@@ -302,7 +302,17 @@ static int32_t escape_digits(const char *p, const char *end, int n, int base) {
     return v;
 }
 
-/* Decodes the escape behind a backslash at p; returns where it ends, or NULL (malformed, or no scalar value). */
+/* Like utf8_encode, for halves of surrogate pairs too. */
+static size_t encode_any(uint32_t cp, char *out) {
+    if (cp < 0xd800 || cp >= 0xe000)
+        return utf8_encode(cp, out);
+    out[0] = '\xed';
+    out[1] = (char)(uint8_t)(0x80 | (cp >> 6 & 0x3f));
+    out[2] = (char)(uint8_t)(0x80 | (cp & 0x3f));
+    return 3;
+}
+
+/* Decodes the escape behind a backslash at p; returns where it ends, or NULL (malformed, or no code point). */
 static const char *unescape_one(const char *p, const char *end, char *out, size_t *n) {
     static const char plain[] = "\\\\''\"\"a\ab\bf\fn\nr\rt\tv\v";
     for (const char *q = plain; *q; q += 2)
@@ -323,11 +333,11 @@ static const char *unescape_one(const char *p, const char *end, char *out, size_
         cp = escape_digits(++p, end, len, 16);
     } else { /* no escape at all: the backslash stays */
         out[(*n)++] = '\\';
-        return *p == 'N' ? NULL : p;
+        return p;
     }
-    if (cp < 0 || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
+    if (cp < 0 || cp > 0x10ffff)
         return NULL;
-    *n += utf8_encode((uint32_t)cp, out + *n);
+    *n += encode_any((uint32_t)cp, out + *n);
     return p + len;
 }
 
@@ -351,6 +361,9 @@ static int lex_string(struct lexer *l) {
         for (const char *p = text.p; p < end;) {
             if (*p != '\\')
                 to[k++] = *p++;
+            else if (p + 1 < end && p[1] == 'N')
+                return fail(l,
+                            "a string has an escape \\N{...}; names of characters are not known here: write \\u and the number");
             else if (!(p = unescape_one(p + 1, end, to, &k)))
                 return fail(l, "a string has a malformed escape");
         }

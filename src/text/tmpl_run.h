@@ -26,6 +26,7 @@ struct render {
     struct err *e;
     struct tmpl_limits limits; /* filled in */
     uint64_t steps, work, work_max;
+    uint64_t draws;        /* of filter random */
     unsigned depth, calls; /* nested evaluations; nested macros and recursive loops */
     bool autoescape;
     struct text *out; /* where output goes: the page, or what a set block, macro, ... captures */

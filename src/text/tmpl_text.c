@@ -258,7 +258,8 @@ size_t tmpl_str_length(struct val s) {
     return n;
 }
 
-/* Strings are valid UTF-8 (templates and JSON are checked at the door, operators cut between characters). */
+/* Strings are valid UTF-8 (templates and JSON are checked at the door, operators cut between characters), but for the halves of
+ * surrogate pairs that a template can write; no such string is ever put out. */
 size_t tmpl_str_offset(struct val s, int64_t index) {
     size_t at;
     if (index >= 0) {
@@ -279,6 +280,10 @@ uint32_t tmpl_str_cp(struct val s, size_t at, unsigned *len) {
     if (cp < 0x80)
         return cp;
     unsigned n = utf8_decode(s.p + at, s.p + s.n, &cp);
+    if (n == 0 && s.n - at >= 3 && (uint8_t)s.p[at] == 0xed && (uint8_t)s.p[at + 1] >= 0xa0 && is_continuation(s.p[at + 2])) {
+        *len = 3; /* half of a surrogate pair, which only an escape of the template can make */
+        return 0xd000 | (s.p[at + 1] & 0x3fu) << 6 | (s.p[at + 2] & 0x3fu);
+    }
     *len = n ? n : 1;
     return n ? cp : 0xfffd;
 }

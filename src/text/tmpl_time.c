@@ -62,36 +62,25 @@ static int iso_week(const struct moment *m, int *year) {
     return week;
 }
 
-static int put(char *out, size_t room, const struct moment *m, char c, char flag);
-
-static int put_all(char *out, size_t room, const struct moment *m, const char *form) {
-    int n = 0;
-    for (; *form; form++)
-        n += *form == '%' ? put(out + n, room - (size_t)n, m, *++form, 0) : snprintf(out + n, room - (size_t)n, "%c", *form);
-    return n;
+/* Seconds since 1970 of the time taken as UTC: it has no zone. */
+static int64_t epoch(const struct moment *m) {
+    int64_t y = m->year - 1, n_days = y * 365 + y / 4 - y / 100 + y / 400 + m->year_day - 719162;
+    return n_days * 86400 + m->hour * 3600 + m->minute * 60 + m->second;
 }
 
-static int put_number(char *out, size_t room, int v, int width, char pad, char flag) {
-    if (flag == '-')
-        width = 0;
-    if (flag == '_' || flag == '0')
-        pad = flag == '_' ? ' ' : '0';
-    return snprintf(out, room, pad == ' ' ? "%*d" : "%0*d", width, v);
-}
+/* %: its flags, least width and letter. */
+struct directive {
+    char pad; /* '-', '_', '0', or 0 */
+    bool upper, other_case;
+    int width;
+    char letter;
+};
 
-static int put_text(char *out, size_t room, const char *s, int n, char flag) {
-    int k = snprintf(out, room, "%.*s", n, s);
-    for (int i = 0; i < k && flag == '^'; i++)
-        if (out[i] >= 'a' && out[i] <= 'z')
-            out[i] = (char)(out[i] - 32);
-    return k;
-}
-
-/* Directives that are numbers: value, width, padding. */
-static bool number_of(const struct moment *m, char c, int *v, int *width, char *pad) {
+/* Directives that are numbers: value, least digits, what they are padded with. */
+static bool number_of(const struct moment *m, char c, int64_t *v, int *digits, char *pad) {
     int iso_year, week = iso_week(m, &iso_year), hour12 = m->hour % 12 ? m->hour % 12 : 12;
-    *width = 2;
-    *pad = c == 'e' || c == 'k' || c == 'l' ? ' ' : '0';
+    *digits = c == 'j' ? 3 : strchr("uwYGs", c) ? 1 : 2;
+    *pad = strchr("ekl", c) ? '_' : '0';
     switch (c) {
     case 'd':
     case 'e': *v = m->day; return true;
@@ -108,63 +97,139 @@ static bool number_of(const struct moment *m, char c, int *v, int *width, char *
     case 'U': *v = (m->year_day + 7 - m->week_day) / 7; return true;
     case 'W': *v = (m->year_day + 7 - (m->week_day + 6) % 7) / 7; return true;
     case 'V': *v = week; return true;
-    case 'j':
-        *v = m->year_day + 1;
-        *width = 3;
-        return true;
-    case 'u':
-        *v = m->week_day ? m->week_day : 7;
-        *width = 1;
-        return true;
-    case 'w':
-        *v = m->week_day;
-        *width = 1;
-        return true;
-    case 'Y':
-        *v = m->year;
-        *width = 0;
-        return true;
-    case 'G':
-        *v = iso_year;
-        *width = 0;
-        return true;
-    case 'f':
-        *v = 0;
-        *width = 6;
-        return true;
+    case 'j': *v = m->year_day + 1; return true;
+    case 'u': *v = m->week_day ? m->week_day : 7; return true;
+    case 'w': *v = m->week_day; return true;
+    case 'Y': *v = m->year; return true;
+    case 'G': *v = iso_year; return true;
+    case 's': *v = epoch(m); return true;
     default: return false;
     }
 }
 
-/* Writes directive c; -1 where there is no such. */
-static int put(char *out, size_t room, const struct moment *m, char c, char flag) {
-    int v, width;
-    char pad;
-    if (number_of(m, c, &v, &width, &pad))
-        return put_number(out, room, v, width, pad, flag);
+static void put_all(struct render *r, struct text *t, const struct moment *m, const char *form);
+
+/* The text of a directive that is no number, or NULL. *other: what flag # makes of it, 'u' or 'l'; 0: nothing. */
+static const char *text_of(const struct moment *m, char c, int *n, char *other) {
+    *n = 3;
+    *other = 'u';
     switch (c) {
-    case 'a': return put_text(out, room, days[m->week_day], 3, flag == '#' ? '^' : flag);
-    case 'A': return put_text(out, room, days[m->week_day], 9, flag == '#' ? '^' : flag);
+    case 'a': return days[m->week_day];
+    case 'A': *n = 9; return days[m->week_day];
     case 'b':
-    case 'h': return put_text(out, room, months[m->month - 1], 3, flag == '#' ? '^' : flag);
-    case 'B': return put_text(out, room, months[m->month - 1], 9, flag == '#' ? '^' : flag);
-    case 'p': return put_text(out, room, flag == '#' ? (m->hour < 12 ? "am" : "pm") : (m->hour < 12 ? "AM" : "PM"), 2, flag);
-    case 'P': return put_text(out, room, m->hour < 12 ? "am" : "pm", 2, flag);
-    case 'c': return put_all(out, room, m, "%a %b %e %H:%M:%S %Y");
-    case 'D':
-    case 'x': return put_all(out, room, m, "%m/%d/%y");
-    case 'F': return put_all(out, room, m, "%Y-%m-%d");
-    case 'R': return put_all(out, room, m, "%H:%M");
-    case 'T':
-    case 'X': return put_all(out, room, m, "%H:%M:%S");
-    case 'r': return put_all(out, room, m, "%I:%M:%S %p");
-    case 'n': return put_text(out, room, "\n", 1, 0);
-    case 't': return put_text(out, room, "\t", 1, 0);
-    case '%': return put_text(out, room, "%", 1, 0);
+    case 'h': return months[m->month - 1];
+    case 'B': *n = 9; return months[m->month - 1];
+    case 'p': *other = 'l'; return m->hour < 12 ? "AM" : "PM";
+    case 'P': *other = 0; return m->hour < 12 ? "am" : "pm";
+    case 'n': return "\n";
+    case 't': return "\t";
+    case '%': return "%";
+    case 'f': return "000000";
     case 'Z':
-    case 'z': return 0; /* the time has no zone */
-    default: return -1;
+    case 'z': return ""; /* the time has no zone */
+    default: return NULL;
     }
+}
+
+/* Directives that stand for others. */
+static const char *form_of(char c) {
+    switch (c) {
+    case 'c': return "%a %b %e %H:%M:%S %Y";
+    case 'D':
+    case 'x': return "%m/%d/%y";
+    case 'F': return "%Y-%m-%d";
+    case 'R': return "%H:%M";
+    case 'T':
+    case 'X': return "%H:%M:%S";
+    case 'r': return "%I:%M:%S %p";
+    default: return NULL;
+    }
+}
+
+static void fill(struct render *r, struct text *t, int64_t n, char with) {
+    if (n > 0)
+        tmpl_text_fill(r, t, tmpl_str_of((struct str){&with, 1}, REQUEST), (size_t)n);
+}
+
+/* Appends z, at most n bytes of it, in the width and case asked for. */
+static void put_text(struct render *r, struct text *t, const struct directive *d, const char *z, int n, char other) {
+    char text[40];
+    int k = snprintf(text, sizeof text, "%.*s", n, z);
+    bool lower = d->other_case && other == 'l', upper = !lower && (d->upper || (d->other_case && other == 'u')) && other;
+    for (int i = 0; i < k; i++)
+        if (upper && text[i] >= 'a' && text[i] <= 'z')
+            text[i] = (char)(text[i] - 32);
+        else if (lower && text[i] >= 'A' && text[i] <= 'Z')
+            text[i] = (char)(text[i] + 32);
+    fill(r, t, d->width - k, d->pad == '0' ? '0' : ' ');
+    tmpl_text_add(r, t, text, (size_t)k, REQUEST);
+}
+
+static void put_number(struct render *r, struct text *t, const struct directive *d, int64_t v, int digits, char pad) {
+    char text[24];
+    int k = snprintf(text, sizeof text, "%lld", (long long)v);
+    pad = d->pad ? d->pad : pad;
+    digits = digits > d->width ? digits : d->width;
+    if (pad == '-')
+        fill(r, t, d->width - k, ' ');
+    else
+        fill(r, t, digits - k, pad == '_' ? ' ' : '0');
+    tmpl_text_add(r, t, text, (size_t)k, REQUEST);
+}
+
+/* Appends one directive; false where there is no such. */
+static bool put(struct render *r, struct text *t, const struct moment *m, const struct directive *d) {
+    int64_t v;
+    int digits, n;
+    char pad, other;
+    const char *text, *form = form_of(d->letter);
+    if (form) {
+        struct text inner = {0};
+        put_all(r, &inner, m, form);
+        char z[40];
+        snprintf(z, sizeof z, "%.*s", (int)inner.n, inner.p);
+        put_text(r, t, d, z, (int)inner.n, d->upper ? 'u' : 0);
+    } else if (number_of(m, d->letter, &v, &digits, &pad)) {
+        put_number(r, t, d, v, digits, pad);
+    } else if ((text = text_of(m, d->letter, &n, &other))) {
+        put_text(r, t, d, text, d->letter == 'f' ? 6 : n, other);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void put_all(struct render *r, struct text *t, const struct moment *m, const char *form) {
+    for (; *form; form++)
+        if (*form != '%')
+            tmpl_text_byte(r, t, *form, REQUEST);
+        else
+            put(r, t, m, &(struct directive){.letter = *++form});
+}
+
+/* Reads a directive behind the % at `at`; returns where it ends. letter 0: it is none. */
+static size_t read_directive(struct val s, size_t at, struct directive *d) {
+    size_t i = at + 1;
+    *d = (struct directive){0};
+    for (; i < s.n && s.p[i] && strchr("-_0^#", s.p[i]); i++) {
+        if (s.p[i] == '^')
+            d->upper = true;
+        else if (s.p[i] == '#')
+            d->other_case = true;
+        else
+            d->pad = s.p[i];
+    }
+    for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+        d->width = d->width > 1 << 20 ? d->width : d->width * 10 + (s.p[i] - '0');
+    const char *of = NULL; /* the letters that a modifier, without effect here, may stand before */
+    if (i < s.n && (s.p[i] == 'E' || s.p[i] == 'O'))
+        of = s.p[i++] == 'E' ? "cCxXyY" : "BbhdeHIklmMSuUVwWy";
+    if (i >= s.n)
+        return i;
+    bool plain = i == at + 1;
+    bool known = s.p[i] && (!of || strchr(of, s.p[i])) && (plain || s.p[i] != 'f');
+    d->letter = known ? s.p[i] : 0;
+    return i + 1;
 }
 
 int tmpl_strftime(struct render *r, struct val format, struct val *out) {
@@ -172,24 +237,19 @@ int tmpl_strftime(struct render *r, struct val format, struct val *out) {
     struct text t = {0};
     if (!read_moment(r->now, &m))
         return tmpl_fail(r, "type", "the template asks for the time, and the caller gave none (now: \"2026-01-31T12:00:00\")");
-    for (size_t i = 0; i < format.n;) {
-        char piece[128], flag = 0;
-        size_t k = i + 1;
-        if (format.p[i] != '%') {
-            while (k < format.n && format.p[k] != '%')
-                k++;
-            tmpl_text_sub(r, &t, format, i, k - i);
-            i = k;
+    for (size_t i = 0, next; i < format.n && !tmpl_failed(r); i = next) {
+        struct directive d = {0};
+        const char *percent = memchr(format.p + i, '%', format.n - i);
+        if (!percent || percent > format.p + i) {
+            next = percent ? (size_t)(percent - format.p) : format.n;
+            tmpl_text_sub(r, &t, format, i, next - i);
             continue;
         }
-        if (k < format.n && format.p[k] && strchr("-_0^#", format.p[k]))
-            flag = format.p[k++];
-        int n = k < format.n ? put(piece, sizeof piece, &m, format.p[k], flag) : -1;
-        if (n >= 0)
-            tmpl_text_add(r, &t, piece, (size_t)n, REQUEST);
-        else
-            tmpl_text_sub(r, &t, format, i, k < format.n ? k + 1 - i : k - i);
-        i = k + 1;
+        next = read_directive(format, i, &d);
+        if (d.letter && put(r, &t, &m, &d))
+            continue;
+        fill(r, &t, d.width - (int64_t)(next - i), ' ');
+        tmpl_text_sub(r, &t, format, i, next - i);
     }
     return tmpl_text_end(r, &t, out);
 }

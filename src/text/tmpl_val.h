@@ -154,7 +154,7 @@ const struct callable *tmpl_table_find(const struct callable *table, struct str 
 /* The tables behind them, each ending with a NULL name. */
 extern const struct callable tmpl_filters_seq[], tmpl_filters_pick[], tmpl_filters_text[], tmpl_filters_html[],
     tmpl_filters_value[];
-extern const struct callable tmpl_methods_str[], tmpl_methods_char[];
+extern const struct callable tmpl_methods_str[], tmpl_methods_char[], tmpl_methods_map[];
 
 /* ---- failing, and limits ----------------------------------------------------------------------------------------- */
 
@@ -312,6 +312,8 @@ int tmpl_format(struct render *r, struct val format, const struct args *args, st
 int tmpl_strftime(struct render *r, struct val format, struct val *out) MUST_USE;
 int tmpl_filter_tojson(struct call *c);
 int tmpl_filter_wordwrap(struct call *c);
+int tmpl_filter_urlize(struct call *c);
+int tmpl_filter_pprint(struct call *c);
 
 /* ---- characters ---------------------------------------------------------------------------------------------------------- */
 

@@ -197,27 +197,34 @@ static void set_strip(struct tok *t, const char *name, uint8_t strip) {
         t->strip[id] = strip;
 }
 
+/* phi3 drops white space behind added tokens, Phi-4 (which has <|im_sep|>) on both sides. */
+static uint8_t phi_strip(const struct tok *t, const struct tok_spec *spec) {
+    bool phi3 = str_is(spec->arch, "phi3") && (t->model == TOK_SPM || t->model == TOK_BPE);
+    if (!phi3)
+        return 0;
+    return tok_map_find(&t->by_name, STR("<|im_sep|>")) == TOK_ABSENT ? TOK_STRIP_RIGHT : TOK_STRIP_LEFT | TOK_STRIP_RIGHT;
+}
+
 /* GGUF has no place for what tokenizer.json says of white space around added tokens: the family decides. */
 static int find_strip(struct tok *t, const struct tok_spec *spec, struct err *e) {
     static const char *const mask_pre[] = {"jina-v2-de", "jina-v2-es", "jina-v2-code", "modern-bert"};
     static const char *const mask_arch[] = {"nomic-bert-moe", "jina-bert-v3", "modern-bert"};
-    bool phi3 = str_is(spec->arch, "phi3") && t->model == TOK_SPM, mask = false;
+    static const char *const phi3_not[] = {"<unk>", "<s>", "<|endoftext|>", "<|endofprompt|>"};
+    uint8_t phi = phi_strip(t, spec);
+    bool mask = false;
     for (size_t i = 0; i < N_ITEMS(mask_pre); i++)
         mask = mask || str_is(spec->pre, mask_pre[i]);
     for (size_t i = 0; i < N_ITEMS(mask_arch); i++)
         mask = mask || str_is(spec->arch, mask_arch[i]);
-    if (!phi3 && !mask)
+    if (!phi && !mask)
         return 0;
     t->strip = arena_alloc(&t->arena, t->n);
     if (!t->strip)
         return err_set(e, ERR_MEMORY, "tokenizer", "out of memory for %u tokens", t->n);
-    for (uint32_t i = 0; phi3 && i < t->added.n; i++)
-        t->strip[t->added.ids[i]] = TOK_STRIP_RIGHT;
-    if (phi3) {
-        set_strip(t, "<unk>", 0);
-        set_strip(t, "<s>", 0);
-        set_strip(t, "<|endoftext|>", 0);
-    }
+    for (uint32_t i = 0; phi && i < t->added.n; i++)
+        t->strip[t->added.ids[i]] = phi;
+    for (size_t i = 0; phi == TOK_STRIP_RIGHT && i < N_ITEMS(phi3_not); i++)
+        set_strip(t, phi3_not[i], 0);
     if (mask) {
         set_strip(t, "<mask>", TOK_STRIP_LEFT);
         set_strip(t, "[MASK]", TOK_STRIP_LEFT);

@@ -4,7 +4,7 @@
 
 static int encode_bpe(struct tok_enc *x, struct str s) {
     const struct tok_rule *rule = x->t->rule;
-    if (tok_rule_nfc(rule) && !uc_is_nfc(s)) {
+    if (x->t->nfc && !uc_is_nfc(s)) {
         x->text.n = 0;
         uc_nfc(s, &x->text);
         if (x->text.failed)
@@ -28,6 +28,7 @@ int tok_bpe_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
     if (!t->rule)
         return err_set(e, ERR_INPUT, "tokenizer.ggml.pre", "'%.*s' is not a known pre-tokenizer; `moat help --models` lists them",
                        (int)(spec->pre.n < 64 ? spec->pre.n : 64), spec->pre.p);
+    t->nfc = spec->nfc == TOK_SAYS_NOTHING ? tok_rule_nfc(t->rule) : spec->nfc == TOK_SAYS_YES;
     if (tok_rule_takes_whole(t->rule))
         memset(t->whole, TOK_WHOLE_YES, t->n);
     return 0;

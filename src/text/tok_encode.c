@@ -149,7 +149,7 @@ static int encode(struct tok_enc *x, struct str s, const struct tok_prefixes *ad
 static int encode_all(const struct tok *t, struct str s, const struct tok_prefixes *added, struct origin *o, struct tok_ids *ids,
                       struct err *e) {
     struct err local = {0};
-    struct tok_enc x = {.t = t, .ids = ids, .e = &local, .n_settled = ids->n};
+    struct tok_enc x = {.t = t, .ids = ids, .e = &local, .start = s.p, .n_settled = ids->n};
     size_t before = ids->n;
     int code = encode(&x, s, added, o);
     free_scratch(&x);

@@ -91,6 +91,7 @@ struct tok_charsmap { /* SentencePiece's normaliser: a double array and the repl
     const uint8_t *units;
     uint32_t n_units;
     struct str texts;
+    bool plain[256]; /* ASCII but spaces that stands for itself where no more than ASCII follows */
 };
 
 struct tok {
@@ -116,6 +117,8 @@ struct tok {
     double unknown_score;
     int32_t bos, eos, unk, sep;
     bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_spaces, lowercase, strip_accents;
+    bool prefix_once; /* the space is put before a text only, not behind added tokens too, and where it has none */
+    bool nfc;         /* text is put into NFC first */
     int (*encode)(struct tok_enc *x, struct str s); /* appends the ids of text without added tokens; 0 or ERR_* */
 };
 enum { TOK_STRIP_LEFT = 1, TOK_STRIP_RIGHT = 2 }; /* an added token takes the white space before or behind it */
@@ -132,6 +135,7 @@ struct tok_enc {
     const struct tok *t;
     struct tok_ids *ids;
     struct err *e;
+    const char *start;                      /* of the whole text */
     size_t n_settled;                       /* ids up to the last added token: an unknown one behind it begins anew */
     struct buf text;                        /* a normalised copy */
     struct buf word;                        /* see tok_wordpiece.c */

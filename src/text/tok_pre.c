@@ -4,7 +4,7 @@
 #include "tok_scan.h"
 #include "unicode_props.h"
 
-enum { STAGES_MAX = 6 };
+enum { STAGES_MAX = 10 };
 struct tok_rule {
     struct tok_stage stages[STAGES_MAX];
     bool nfc, takes_whole;
@@ -13,20 +13,21 @@ struct tok_rule {
 static const struct tok_range newline[] = {{'\n', '\n'}, {0, 0}}, newlines[] = {{'\n', '\n'}, {'\r', '\r'}, {0, 0}};
 static const struct tok_range ascii_symbols[] = {{'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'},
                                                  {'`', '`'}, {'|', '|'}, {'~', '~'}, {0, 0}};
-static const struct tok_range cjk_kana[] = {{0x4e00, 0x9fa5}, {0x3040, 0x30ff}, {0, 0}};
+static const struct tok_range cjk_kana[] = {{0x3040, 0x30ff}, {0x4e00, 0x9fa5}, {0, 0}};
 static const struct tok_range cjk_deepseek[] = {{0x800, 0x9fa5}, {0xac00, 0xd7ff}, {0, 0}};
 static const struct tok_range punctuation_deepseek[] = {
-    {'!', '/'}, {':', '~'}, {0xff01, 0xff0f}, {0xff1a, 0xff5e}, {0x2018, 0x201f}, {0x3000, 0x3002}, {0, 0}};
-static const struct tok_range youtu_scripts[] = {{0xac00, 0xd7a3}, {0x3131, 0x318e}, {0, 0}};
+    {'!', '/'}, {':', '~'}, {0x2018, 0x201f}, {0x3000, 0x3002}, {0xff01, 0xff0f}, {0xff1a, 0xff5e}, {0, 0}};
+static const struct tok_range youtu_scripts[] = {{0x3131, 0x318e}, {0xac00, 0xd7a3}, {0, 0}};
 static const struct tok_range youtu_punctuation[] = {
-    {0xff01, 0xff01}, {0x2026, 0x2026}, {0x201c, 0x201d}, {0x2018, 0x2019}, {0x2014, 0x2014},
-    {0xff1a, 0xff1b}, {0xff0c, 0xff0c}, {0x3001, 0x303f}, {0xfe30, 0xfe4f}, {0, 0}};
+    {0x2014, 0x2014}, {0x2018, 0x2019}, {0x201c, 0x201d}, {0x2026, 0x2026}, {0x3001, 0x303f},
+    {0xfe30, 0xfe4f}, {0xff01, 0xff01}, {0xff0c, 0xff0c}, {0xff1a, 0xff1b}, {0, 0}};
 static const struct tok_range bopomofo[] = {{0x3105, 0x312f}, {0, 0}};
-static const struct tok_range afmoe_scripts[] = {
-    {0x4e00, 0x9fff}, {0x3400, 0x4dbf}, {0xf900, 0xfaff}, {0x3040, 0x30ff}, {0xff65, 0xff9f},
-    {0x2f00, 0x2fdf}, {0xe40, 0xe7f},   {0xe80, 0xeff},   {0x1780, 0x17ff}, {0x1000, 0x109f},
-    {0xaa60, 0xaa7f}, {0xa9e0, 0xa9ff}, {0xac00, 0xd7af}, {0x1100, 0x11ff}, {0, 0},
-};
+static const struct tok_range cjk_afmoe[] = {
+    {0x2f00, 0x2fdf}, {0x3040, 0x30ff}, {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xf900, 0xfaff}, {0xff65, 0xff9f}, {0, 0}};
+static const struct tok_range thai[] = {{0xe00, 0xe7f}, {0, 0}}, lao[] = {{0xe80, 0xeff}, {0, 0}},
+                              khmer[] = {{0x1780, 0x17ff}, {0, 0}},
+                              myanmar[] = {{0x1000, 0x109f}, {0xa9e0, 0xa9ff}, {0xaa60, 0xaa7f}, {0, 0}},
+                              hangul[] = {{0x1100, 0x11ff}, {0xac00, 0xd7af}, {0, 0}};
 /* The letters of deepseek-llm: Latin, Greek, Cyrillic, Armenian, Georgian, Cherokee and so on as of Unicode 11. */
 static const struct tok_range letters_deepseek[] = {
     {0x41, 0x5a},       {0x61, 0x7a},       {0xb5, 0xb5},       {0xc0, 0xd6},       {0xd8, 0xf6},
@@ -70,18 +71,20 @@ static const struct tok_rule digits_gpt2 = {.stages = {EACH_DIGIT, GPT2}},
 static const struct tok_rule llama3 = {.stages = {LLAMA3(3, FOLD)}},
                              llama3_whole = {.stages = {LLAMA3(3, FOLD)}, .takes_whole = true};
 static const struct tok_rule one_digit = {.stages = {LLAMA3(1, FOLD)}},
+                             one_digit_whole = {.stages = {LLAMA3(1, FOLD)}, .takes_whole = true},
                              one_digit_nfc = {.stages = {LLAMA3(1, FOLD)}, .nfc = true};
 static const struct tok_rule qwen35 = {.stages = {LLAMA3(1, FOLD | TOK_SCAN_MARKS)}, .nfc = true};
 static const struct tok_rule jais2 = {.stages = {LLAMA3(3, FOLD | TOK_SCAN_HALVES)}};
-static const struct tok_rule seed_coder = {.stages = {LLAMA3(1, FOLD | TOK_SCAN_NO_TAIL)}};
+static const struct tok_rule seed_coder = {.stages = {LLAMA3(1, FOLD | TOK_SCAN_NO_TAIL)}, .nfc = true};
 static const struct tok_rule exaone_moe = {.stages = {LLAMA3(1, FOLD | SLASH | TOK_SCAN_ONE_TAIL | TOK_SCAN_JOINED)}};
 static const struct tok_rule ufakzeka = {.stages = {LLAMA3(1, TOK_SCAN_NO_SHORT)}};
 static const struct tok_rule laguna = {.stages = {RUNS_OF(newline), LLAMA3(1, FOLD)}};
 static const struct tok_rule minicpm5 = {.stages = {UP_TO_THREE_DIGITS, LLAMA3(0, FOLD)}, .takes_whole = true};
 static const struct tok_rule o200k = {.stages = {O200K(3, FOLD | SLASH)}},
+                             o200k_nfc = {.stages = {O200K(3, FOLD | SLASH)}, .nfc = true},
                              o200k_whole = {.stages = {O200K(3, FOLD | SLASH)}, .takes_whole = true};
 static const struct tok_rule tekken = {.stages = {O200K(1, SLASH | TOK_SCAN_NO_SHORT)}, .takes_whole = true};
-static const struct tok_rule kimi = {.stages = {O200K(3, FOLD | TOK_SCAN_HAN)}};
+static const struct tok_rule kimi = {.stages = {O200K(3, FOLD | TOK_SCAN_HAN)}, .takes_whole = true};
 static const struct tok_rule youtu = {
     .stages = {RUNS_OF(youtu_scripts), RUNS_OF(youtu_punctuation), RUNS_OF(bopomofo), RUNS_OF(cjk_kana), O200K(1, FOLD | SLASH)},
     .takes_whole = true};
@@ -108,9 +111,15 @@ static const struct tok_rule spark = {.stages = {UP_TO_THREE_DIGITS,
                                                  RUNS_OF(cjk_kana),
                                                  {.scan = tok_scan_deepseek3, .how = TOK_SCAN_NO_TAIL | TOK_SCAN_ONE_LINE},
                                                  EACH_DIGIT}};
-static const struct tok_rule afmoe = {.stages = {{.scan = tok_scan_from_right, .classes = UC_N},
-                                                 {.scan = tok_scan_threes, .classes = UC_N},
-                                                 RUNS_OF(afmoe_scripts),
+static const struct tok_rule afmoe = {.stages = {{.scan = tok_scan_runs, .classes = UC_N},
+                                                 {.scan = tok_scan_from_right, .classes = UC_ND},
+                                                 {.scan = tok_scan_threes, .classes = UC_ND},
+                                                 RUNS_OF(cjk_afmoe),
+                                                 RUNS_OF(thai),
+                                                 RUNS_OF(lao),
+                                                 RUNS_OF(khmer),
+                                                 RUNS_OF(myanmar),
+                                                 RUNS_OF(hangul),
                                                  {.scan = tok_scan_deepseek3}}};
 static const struct tok_rule superbpe = {.stages = {{.scan = tok_scan_runs, .classes = UC_N},
                                                     {.scan = tok_scan_from_right, .classes = UC_ND},
@@ -136,7 +145,7 @@ static const struct name by_pre[] = {
     {"jina-v1-en", &gpt2},
     {"jina-v2-code", &gpt2},
     {"roberta-bpe", &gpt2},
-    {"gigachat", &gpt2},
+    {"gigachat", &o200k},
     {"a.x-4.0", &gpt2},
     {"mellum", &gpt2},
     {"jais", &gpt2},
@@ -166,8 +175,9 @@ static const struct name by_pre[] = {
     {"jina-v5-nano", &llama3_whole},
     {"dbrx", &llama3},
     {"smaug-bpe", &llama3},
-    {"chatglm-bpe", &llama3},
-    {"glm4", &llama3},
+    {"chatglm-bpe", &llama3_whole},
+    {"glm4", &llama3_whole},
+    {"glm5", &llama3_whole},
     {"jais-2", &jais2},
     {"minicpm5", &minicpm5},
     {"qwen2", &one_digit_nfc},
@@ -176,22 +186,22 @@ static const struct name by_pre[] = {
     {"f2llmv2", &one_digit_nfc},
     {"megrez", &one_digit_nfc},
     {"stablelm2", &one_digit},
-    {"hunyuan", &one_digit},
+    {"hunyuan", &one_digit_whole},
     {"solar-open", &one_digit},
     {"grok-2", &one_digit},
-    {"bailingmoe", &one_digit},
-    {"bailingmoe2", &one_digit},
-    {"llada-moe", &one_digit},
+    {"bailingmoe", &one_digit_nfc},
+    {"bailingmoe2", &one_digit_nfc},
+    {"llada-moe", &one_digit_nfc},
     {"qwen35", &qwen35},
     {"seed-coder", &seed_coder},
     {"ufakzeka", &ufakzeka},
     {"laguna", &laguna},
     {"exaone-moe", &exaone_moe},
-    {"gpt-4o", &o200k},
-    {"llama4", &o200k},
+    {"gpt-4o", &o200k_whole},
+    {"llama4", &o200k_whole},
     {"kanana2", &o200k},
     {"talkie", &o200k},
-    {"minimax-m2", &o200k},
+    {"minimax-m2", &o200k_nfc},
     {"granite-embed-multi-97m", &o200k_whole},
     {"tekken", &tekken},
     {"kimi-k2", &kimi},

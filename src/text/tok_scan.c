@@ -195,9 +195,10 @@ static const struct tok_range han[] = {
     {0, 0},
 };
 
+/* Ranges are in order, the end is {0, 0}. */
 static bool in_ranges(uint32_t cp, const struct tok_range *r) {
-    for (; r && r->last; r++)
-        if (cp >= r->first && cp <= r->last)
+    for (; r && r->last && cp >= r->first; r++)
+        if (cp <= r->last)
             return true;
     return false;
 }
@@ -413,9 +414,9 @@ const char *tok_scan_deepseek3(const char *p, const char *end, const struct tok_
 }
 
 static const char *match_bloom(const char *p, const char *end, const struct tok_stage *stage) {
-    static const struct tok_range stops[] = {
-        {'(', ')'},       {',', ','},       {'.', '.'},       {'|', '|'},     {'!', '!'},     {'?', '?'},     {0x2026, 0x2026},
-        {0x3002, 0x3002}, {0xff0c, 0xff0c}, {0x3001, 0x3001}, {0x964, 0x964}, {0x6d4, 0x6d4}, {0x60c, 0x60c}, {0, 0}};
+    static const struct tok_range stops[] = {{'!', '!'},       {'(', ')'},       {',', ','},     {'.', '.'},     {'?', '?'},
+                                             {'|', '|'},       {0x60c, 0x60c},   {0x6d4, 0x6d4}, {0x964, 0x964}, {0x2026, 0x2026},
+                                             {0x3001, 0x3002}, {0xff0c, 0xff0c}, {0, 0}};
     (void)stage;
     const char *from = p + (*p == ' '), *at = from;
     for (struct ch c; !((c = peek(at, end)).class & (UC_SPACE | END)) && !in_ranges(c.cp, stops);)

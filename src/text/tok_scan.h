@@ -17,7 +17,7 @@ typedef const char *tok_scan_fn(const char *p, const char *end, const struct tok
 struct tok_stage {
     tok_scan_fn *scan;              /* NULL: no stage */
     uint32_t classes;               /* UC_ bits the scanner looks for ... */
-    const struct tok_range *ranges; /* ... beside these, if any; the last one is {0, 0} */
+    const struct tok_range *ranges; /* ... beside these, if any: in order, the last one is {0, 0} */
     unsigned max;                   /* longest run of numbers or of what is looked for; 0: any */
     unsigned how;                   /* TOK_SCAN_ bits */
 };

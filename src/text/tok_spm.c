@@ -44,11 +44,15 @@ static void add_spaced(struct buf *out, struct str s) {
     }
 }
 
+static bool begins_with_space(struct str s) {
+    return *s.p == ' ' || str_starts(s, STR(TOK_WORD_START));
+}
+
 static int encode_spm(struct tok_enc *x, struct str s) {
     const struct tok *t = x->t;
     x->text.n = 0;
     x->text.max = SIZE_MAX / 2;
-    if (t->add_space_prefix)
+    if (t->add_space_prefix && !(t->prefix_once && (s.p > x->start || begins_with_space(s))))
         buf_byte(&x->text, ' ');
     add_spaced(&x->text, s);
     if (x->text.failed)
@@ -87,8 +91,15 @@ static int rank_by_score(struct tok *t, const struct tok_spec *spec, struct err 
     return 0;
 }
 
+/* Mistral's files since 0.3 have [INST] for a token; with them the space is put before a text only, and where it has none. */
+static bool has_prefix_once(const struct tok *t) {
+    uint32_t id = tok_map_find(&t->by_name, STR("[INST]"));
+    return id != TOK_ABSENT && (t->kinds[id] == TOK_CONTROL || t->kinds[id] == TOK_USER);
+}
+
 int tok_spm_init(struct tok *t, const struct tok_spec *spec, struct err *e) {
     t->encode = encode_spm;
+    t->prefix_once = has_prefix_once(t);
     tok_find_joins(t);
     return t->model == TOK_GEMMA4 ? tok_read_merges(t, spec, e) : rank_by_score(t, spec, e);
 }

@@ -49,6 +49,23 @@ static struct str replacement(const struct tok_charsmap *m, struct str text, siz
     return (struct str){m->texts.p + found, (size_t)(text_end - m->texts.p) - found};
 }
 
+/* Does the map have a sequence that is `first` alone or goes on in ASCII? */
+static bool replaces_ascii(const struct tok_charsmap *m, uint8_t first) {
+    uint32_t at = offset_of(unit_at(m, 0)) ^ first, unit = unit_at(m, at);
+    if ((unit & (1u << 31 | 0xff)) != first)
+        return false;
+    bool found = unit >> 8 & 1;
+    at ^= offset_of(unit);
+    for (uint32_t next = 1; next < 0x80 && !found; next++)
+        found = (unit_at(m, at ^ next) & (1u << 31 | 0xff)) == next;
+    return found;
+}
+
+static void find_plain(struct tok_charsmap *m) {
+    for (unsigned byte = 1; byte < 0x80; byte++)
+        m->plain[byte] = byte != ' ' && (m->n_units == 0 || !replaces_ascii(m, (uint8_t)byte));
+}
+
 static int read_charsmap(struct tok *t, struct str map, struct err *e) {
     if (map.n == 0)
         return 0;
@@ -95,12 +112,25 @@ static void put(struct normaliser *n, struct str s) {
     }
 }
 
+/* Bytes at s.p + i that are copied as they stand: each of them plain, and ASCII behind it. */
+static size_t plain_length(const struct tok_charsmap *m, struct str s, size_t i) {
+    size_t end = i;
+    while (end < s.n && m->plain[(uint8_t)s.p[end]])
+        end++;
+    return end - i - (end > i && end < s.n && (uint8_t)s.p[end] >= 0x80);
+}
+
 static void normalise(const struct tok *t, struct str s, struct buf *out) {
     struct normaliser n = {.t = t, .out = out};
     out->n = 0;
     out->max = SIZE_MAX / 2;
     for (size_t i = 0, len; t->charsmap.n_units && i < s.n; i += len) {
         uint32_t cp;
+        if ((len = plain_length(&t->charsmap, s, i))) {
+            put_space(&n);
+            buf_add(out, s.p + i, len);
+            continue;
+        }
         struct str to = replacement(&t->charsmap, (struct str){s.p + i, s.n - i}, &len);
         if (len == 0) {
             len = utf8_decode(s.p + i, s.p + s.n, &cp);
@@ -208,5 +238,8 @@ int tok_unigram_init(struct tok *t, const struct tok_spec *spec, struct err *e) 
     }
     t->unknown_score = (least == DBL_MAX ? 0 : least) - unknown_penalty;
     int code = tok_index_trie(t, e);
-    return code == 0 ? read_charsmap(t, spec->charsmap, e) : code;
+    if (code == 0)
+        code = read_charsmap(t, spec->charsmap, e);
+    find_plain(&t->charsmap);
+    return code;
 }

@@ -70,7 +70,7 @@ static void read_spec(struct input *in, struct tok_spec *s) {
                                       "tekken", "falcon",   "kimi-k2",   "deepseek-coder", "deepseek-v3", "bloom",
                                       "jais-2", "tiny_aya", "youtu",     "exaone-moe",     "chameleon",   "superbpe",
                                       "viking", "minicpm5", "spark2_5",  "ufakzeka",       "laguna",      "deepseek-llm",
-                                      "afmoe",  "nonsense", "",          "default"};
+                                      "afmoe",  "nonsense", "",          "default",        "seed-coder",  "minimax-m2"};
     static const char *const arch[] = {"llama", "phi3", "gptneox", "nomic-bert-moe", "falcon", "bert"};
     *s = (struct tok_spec){.model = take(in) % 5, .pieces = pieces, .merges = merges};
     uint8_t flags = take(in), more = take(in), name = take(in), architecture = take(in), ids[4];
@@ -99,6 +99,7 @@ static void read_spec(struct input *in, struct tok_spec *s) {
     s->unk = id_of(ids[2], s->n_pieces);
     s->sep = id_of(ids[3], s->n_pieces);
     s->eot = s->cls = s->pad = s->mask = TOK_NONE;
+    s->nfc = more >> 1 & 1 ? TOK_SAYS_YES : more >> 2 & 1 ? TOK_SAYS_NO : TOK_SAYS_NOTHING;
 }
 
 /* ---- what must hold ---------------------------------------------------------------------------------------------------- */

@@ -86,6 +86,13 @@ RAW = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 EACH_DIGIT = pre_tokenizers.Digits(individual_digits=True)
 
 
+LING = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+KIMI = r"[\p{Han}]+|" + cased("{1,3}", tail=r"[\r\n]*").replace(UP, UP[:-1] + r"&&[^\p{Han}]]").replace(LOW, LOW[:-1] + r"&&[^\p{Han}]]")
+THREES = r"\p{Nd}{1,510}(?=(?>\p{Nd}{510})*(?:\P{Nd}|$))|\G\p{Nd}{510}", r"\A\p{Nd}{1,2}(?=\p{Nd}{3}+\z)", r"\A\p{Nd}{3}|\G\p{Nd}{3}"
+SCRIPTS = (r"\u4E00-\u9FFF\u3040-\u309F\u30A0-\u30FF\u3400-\u4DBF\uf900-\uFAFF\uFF65-\uFF9F\u2F00-\u2FDF", r"\u0E00-\u0E7F", r"\u0E80-\u0EFF",
+           r"\u1780-\u17FF", r"\u1000-\u109F\uAA60-\uAA7F\uA9E0-\uA9FF", r"\uAC00-\uD7AF\u1100-\u11FF")
+
+
 def split(*expressions):
     return [pre_tokenizers.Split(Regex(x), "isolated") for x in expressions] + [RAW]
 
@@ -109,9 +116,11 @@ RULES = {
     "seed-coder": split(rf"{SHORT}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{TAIL}"),
     "jais-2": split(words("{1,3}").replace(r"\s+(?!\S)|\s+", "|".join(rf"\s{{{2 ** k}}}(?!\S)" for k in range(9, 1, -1)) + r"|\s{1,2}(?!\S)|\s{1}")),
     "tiny_aya": split(r"\d{1,3}(?=(?:\d{3})*\b)", cased("{1,3}")),
+    "gigachat": split(cased("{1,3}")), "minimax-m2": split(cased("{1,3}")), "glm5": LLAMA3, "bailingmoe": split(LING), "bailingmoe2": split(LING), "llada-moe": split(LING),
+    "kimi-k2": split(KIMI), "afmoe": [pre_tokenizers.Digits(individual_digits=False)] + split(*THREES, "|".join(f"[{x}]+" for x in SCRIPTS), DEEPSEEK3),
 }
-NFC = {"mpt", "olmo", "gpt-neox", "command-r", "exaone", "qwen2", "deepseek-r1-qwen", "qwen35"}
-WHOLE = {"llama-bpe", "llama3", "llama-v3", "falcon3", "lfm2", "tekken"}  # ignore_merges
+NFC = {"mpt", "olmo", "gpt-neox", "command-r", "exaone", "qwen2", "deepseek-r1-qwen", "qwen35", "seed-coder", "minimax-m2", "bailingmoe", "bailingmoe2", "llada-moe"}
+WHOLE = {"llama-bpe", "llama3", "llama-v3", "falcon3", "lfm2", "tekken", "glm4", "glm5", "chatglm-bpe", "hunyuan", "gpt-4o", "llama4", "kimi-k2"}  # ignore_merges
 BY_ARCH = {"gptneox": "gpt-neox"}
 
 # ---- making one -----------------------------------------------------------------------------------------------------------------

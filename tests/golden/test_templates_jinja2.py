@@ -17,15 +17,16 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOW = "2025-03-14T15:09:26"
 CONTEXT = {
-    "s": "Hello, World", "e": "", "u": "Grüße ß İ ǆ ΑΣ\u00a0日本", "w": "  two  words \n and\tmore\r\nlines ", "h": "<b>&amp; \"q\" 'x'</b>", "d9": "12", "f5": " 3.5 ", "long": "lorem ipsum-dolor sit amet " * 4,
+    "s": "Hello, World", "e": "", "u": "Grüße ß İ ǆ ΑΣ\u00a0日本", "w": "  two  words \n and\tmore\r\nlines ", "h": "<b>&amp; \"q\" 'x'</b>", "d9": "12", "f5": " 3.5 ", "long": "lorem ipsum-dolor sit amet " * 4, "web": "see (http://a.com/x_(y)), www.b.org. me@c.net <tel:12>",
+    "deep": {"list": [{"name": "get_weather", "args": {"city": "Zürich", "days": [1, 2, 3], "note": "a 'quoted' word and \"another\" one, and more and more words to the end of the line\nsecond line"}}] * 2, "k": list(range(40)), "3": None},
     "i": 7, "n": -3, "z": 0, "x": 2.5, "y": -0.1, "g": 1e20, "t": True, "none": None,
     "l": [3, 1, 2], "ls": ["b", "A", "c", "a"], "lm": [1, "a", None, 2.5, [1], {"k": 1}], "le": [], "ll": [[1, 2], [3], []],
     "o": [{"a": 2, "b": "x", "c": {"d": 1}}, {"a": 1, "b": "Y", "c": {"d": 2}}, {"a": 2, "b": "z"}], "d": {"b": 2, "a": 1, "C": 3}, "dd": {"k": {"v": [1, 2]}, "é": None, "s": "t"}, "de": {},
     "messages": [{"role": "system", "content": " sys "}, {"role": "user", "content": "hi <|x|>"}, {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {"p": 1.0, "q": [True]}}}]}],
 }
-STR, INT, FLOAT, LIST, DICT, BOOL = "s e u w h d9 f5 long".split(), "i n z".split(), "x y g".split(), "l ls lm le ll o messages".split(), "d dd de".split(), ["t", "none"]
+STR, INT, FLOAT, LIST, DICT, BOOL = "s e u w h d9 f5 long web".split(), "i n z".split(), "x y g".split(), "l ls lm le ll o messages".split(), "d dd de deep".split(), ["t", "none"]
 LITERALS = {
-    "str": ["'a'", "\"it's\"", "'\\n'", "''", "' x '", "'é'", "'%s'", "'{}'", "'a,b,,c'", "'ab' 'cd'", "'\\\\'", "'12'", "'-1.5e3'", "'0x1f'", "'\\u00e9\\x41'"],
+    "str": ["'a'", "\"it's\"", "'\\n'", "''", "' x '", "'é'", "'%s'", "'{}'", "'a,b,,c'", "'ab' 'cd'", "'\\\\'", "'12'", "'-1.5e3'", "'0x1f'", "'\\u00e9\\x41'", "'\\N'", "'\\101\\0'", "'\\q'", "'\\U0001f600'"],
     "int": ["0", "1", "-1", "3", "10", "255", "1_000", "0x1F", "0b101", "0o17", "9223372036854775807", "2"],
     "float": ["1.0", "0.1", "-2.5", "1e3", "1.5e-7", "1e22", "3.14159", "1e16", "123456789.125", "0.5"],
     "list": ["[]", "[1, 2, 3]", "['b', 'a']", "(1, 'a')", "()", "(1,)", "range(4)", "range(5, 0, -2)", "[1.0, 1, true]", "[none, '']", "[[1, 'x'], [2, 'y']]"],
@@ -38,19 +39,21 @@ KINDS = list(LITERALS)
 STR_FILTERS = ["upper", "lower", "title", "capitalize", "trim", "trim('H')", "length", "reverse", "list", "first", "last", "wordcount", "e", "escape", "forceescape", "safe", "striptags", "urlencode", "string", "int", "float", "tojson",
                "replace('l', 'L')", "replace('', '-')", "replace('o', '', 1)", "center(20)", "indent", "indent(2, true)", "indent('> ', blank=true)", "truncate(9)", "truncate(9, true)", "truncate(5, false, '')", "truncate(10, leeway=0)",
                "wordwrap(10)", "wordwrap(5, false)", "wordwrap(8, wrapstring='|')", "wordwrap(12, break_on_hyphens=false)", "default('d')", "d('d', true)", "unique|join", "sort|join", "batch(3)|list", "slice(3)|list", "join('-')", "min", "max", "map('upper')|join", "select('in', 'aeiou')|join",
-               "int(5)", "int(0, 16)", "float(1.5)", "format(1)", "format('x')", "count", "pprint", "abs", "round", "items|list", "filesizeformat"]
+               "int(5)", "int(0, 16)", "float(1.5)", "format(1)", "format('x')", "count", "pprint", "abs", "round", "items|list", "filesizeformat",
+               "urlize", "urlize(8)", "urlize(6, true, '_blank')", "urlize(rel='b a', extra_schemes=['tel:'])", "random is string", "wordwrap(3)|pprint", "list|pprint"]
 LIST_FILTERS = ["length", "first", "last", "join", "join(', ')", "join('-', attribute='a')", "sort", "sort(reverse=true)", "sort(case_sensitive=true)", "sort(attribute='a')", "sort(attribute='b,a')", "reverse|list", "unique|list", "unique(true)|list", "unique(attribute='a')|list",
                 "list", "min", "max", "min(attribute='a')", "max(attribute='a')", "sum", "sum(attribute='a')", "sum(start=5)", "sum('c.d')", "batch(2)|list", "batch(2, '-')|list", "slice(2)|list", "slice(3, 0)|list", "map('string')|list", "map('upper')|join", "map(attribute='a')|list",
                 "map(attribute='b', default='?')|list", "map(attribute='c.d')|list", "map(attribute='c.d', default=0)|list", "map('default', 'x')|list", "select|list", "select('odd')|list", "select('string')|list", "reject('none')|list", "reject|list", "select('number')|list", "selectattr('a')|list",
                 "selectattr('a', 'eq', 2)|list", "selectattr('c', 'defined')|list", "rejectattr('b', 'equalto', 'x')|list", "rejectattr('a', 'gt', 1)|list", "groupby('a')", "groupby('b')|map('first')|list", "groupby('c.d', default=0)", "groupby('b', case_sensitive=true)", "tojson", "tojson(indent=2)", "tojson(separators=(',', ':'))",
-                "string", "default([])", "map('tojson')|join", "map('length')|list", "map('first')|list", "dictsort", "pprint", "tojson(sort_keys=true)", "map('int')|list", "map('round', 1)|list", "xmlattr", "attr('x')", "count", "urlencode", "center", "map(attribute=0)|list", "selectattr('0')|list"]
+                "string", "default([])", "map('tojson')|join", "map('length')|list", "map('first')|list", "dictsort", "pprint", "tojson(sort_keys=true)", "map('int')|list", "map('round', 1)|list", "xmlattr", "attr('x')", "count", "urlencode", "center", "map(attribute=0)|list", "selectattr('0')|list", "random is defined", "map('pprint')|list", "map('urlize')|join"]
 DICT_FILTERS = ["length", "list", "items|list", "dictsort", "dictsort(true)", "dictsort(by='value')", "dictsort(false, 'value', true)", "tojson", "tojson(indent=4)", "tojson(sort_keys=true)", "first", "join(',')", "string", "xmlattr", "xmlattr(false)", "urlencode", "sort", "min", "max", "map('upper')|list", "default('x')",
-                "tojson(indent=1, separators=(', ', ':'))", "last", "reverse|list", "unique|list", "count", "attr('a')", "pprint", "sum", "batch(2)|list", "tojson(ensure_ascii=true)"]
+                "tojson(indent=1, separators=(', ', ':'))", "last", "reverse|list", "unique|list", "count", "attr('a')", "pprint", "sum", "batch(2)|list", "tojson(ensure_ascii=true)", "random", "dictsort|pprint"]
 NUM_FILTERS = ["abs", "round", "round(1)", "round(1, 'floor')", "round(0, 'ceil')", "round(-1)", "int", "float", "string", "tojson", "filesizeformat", "filesizeformat(true)", "default(1)", "string|length", "upper", "e", "center(9)", "pprint", "round(2)|string", "list", "format"]
 FILTERS = {"str": STR_FILTERS, "list": LIST_FILTERS, "dict": DICT_FILTERS, "int": NUM_FILTERS, "float": NUM_FILTERS, "bool": ["default('x')", "default('x', true)", "string", "tojson", "int", "abs", "upper", "list", "d(1, boolean=true)"]}
 STR_METHODS = ["upper()", "lower()", "title()", "capitalize()", "swapcase()", "casefold()", "strip()", "lstrip()", "rstrip('d')", "strip('Hd')", "split()", "split(' ')", "split('l', 1)", "rsplit(None, 1)", "rsplit('o', 1)", "splitlines()", "splitlines(true)", "partition('o')", "rpartition(' ')", "startswith('H')", "endswith(('d', 'x'))",
                "startswith('e', 1)", "find('o')", "find('o', 5)", "rfind('o')", "index('l')", "count('l')", "count('')", "replace('l', 'r')", "replace('l', 'r', 1)", "join(['a', 'b'])", "join('xyz')", "join([1])", "isdigit()", "isalpha()", "isalnum()", "isspace()", "isupper()", "islower()", "istitle()", "isdecimal()", "isnumeric()", "isidentifier()",
-               "isprintable()", "isascii()", "zfill(8)", "ljust(8, '*')", "rjust(15)", "center(15, '-')", "removeprefix('He')", "removesuffix('ld')", "expandtabs(4)", "format(1, a=2)", "encode", "upper", "nope", "nope()", "__class__", "format_map({'a': 1})", "split('')", "rindex('zz')", "find('l', -4, -1)", "lstrip(' t')", "rjust(3, 'ab')"]
+               "isprintable()", "isascii()", "zfill(8)", "ljust(8, '*')", "rjust(15)", "center(15, '-')", "removeprefix('He')", "removesuffix('ld')", "expandtabs(4)", "format(1, a=2)", "encode", "upper", "nope", "nope()", "__class__", "format_map({'a': 1})", "split('')", "rindex('zz')", "find('l', -4, -1)", "lstrip(' t')", "rjust(3, 'ab')", "translate({108: 'L', 72: none, 111: 48})",
+               "translate('x'.maketrans('lo', 'LO'))", "translate(''.maketrans({'l': '<', 100: none}))", "maketrans('ab', 'cd', 'e')", "translate('abc')", "translate(l)", "translate(d)", "translate(none)", "maketrans('a')", "maketrans('a', 'bc')"]
 LIST_METHODS = ["index(1)", "count(1)", "append(1)", "pop()", "copy()", "nope", "sort()", "insert(0, 1)", "index('a', 1)", "extend([1])"]
 DICT_METHODS = ["keys()|list", "values()|list", "items()|list", "get('a')", "get('zz')", "get('zz', 5)", "a", "b", "k.v", "zz", "copy()", "update({})", "pop('a')", "items()", "keys()", "values()", "setdefault('q', 1)", "get(1)", "zz.y", "fromkeys(['a'])"]
 METHODS = {"str": STR_METHODS, "list": LIST_METHODS, "dict": DICT_METHODS}
@@ -173,7 +176,7 @@ class Maker:
             return self.tag("autoescape " + self.pick(["true", "false"])) + self.body(depth, names) + self.tag("endautoescape")
         if r < 0.985:
             return self.tag("generation") + self.body(depth, names) + self.tag("endgeneration")
-        return "{{ strftime_now('" + self.pick(["%Y-%m-%d", "%d %b %Y", "%H:%M:%S", "%A, %j", "%-d/%-m", "%y %p %I", "%B %e", "%U %w %%", "%c", "%x %X", "%s"][:10]) + "') }}"
+        return "{{ strftime_now('" + self.pick(["%Y-%m-%d", "%d %b %Y", "%H:%M:%S", "%A, %j", "%-d/%-m", "%y %p %I", "%B %e", "%U %w %%", "%c", "%x %X", "%10d|%-5d|%_4m", "%^a %#p %12A", "%Ey %Od %EQ", "%5Y %s"]) + "') }}"
 
     def loop(self, depth, names):
         shape = self.r.random()

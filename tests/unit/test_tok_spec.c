@@ -194,11 +194,53 @@ static void wordpiece(void **state) {
     }
 }
 
+/* The usual ids count where the file names none and a control token stands there. */
+static void usual_ids(void **state) {
+    (void)state;
+    static const float ranks[] = {0, -1, -2, -3};
+    static const int32_t controls[] = {2, 3, 3, 1}, letters[] = {1, 1, 1, 1};
+    struct file f = {
+        .model = "llama", .names = abc, .n_names = 4, .scores = ranks, .n_scores = 4, .kinds = controls, .n_kinds = 4};
+    struct tok_spec s = accepted(&f);
+    assert_true(s.bos == 1 && s.eos == 2 && s.unk == 0 && s.sep == TOK_NONE && s.add_bos);
+    f.kinds = letters;
+    s = accepted(&f);
+    assert_true(s.bos == TOK_NONE && s.eos == TOK_NONE && s.unk == TOK_NONE && !s.add_bos);
+}
+
+static void more_sarvam(struct buf *b) {
+    put_kv_str(b, "tokenizer.ggml.pre", "sarvam-moe");
+}
+static void more_roberta(struct buf *b) {
+    put_kv_str(b, "tokenizer.ggml.pre", "roberta-bpe");
+    put_kv_u32(b, "tokenizer.ggml.seperator_token_id", 3);
+}
+static void more_nfc(struct buf *b) {
+    put_kv_bool(b, "tokenizer.ggml.normalizer.nfc", true);
+}
+
+static void names_and_keys(void **state) {
+    (void)state;
+    struct file f = bpe();
+    f.n_more = 1;
+    f.more = more_sarvam;
+    assert_int_equal(accepted(&f).model, TOK_GEMMA4);
+    f.more = more_nfc;
+    assert_int_equal(accepted(&f).nfc, TOK_SAYS_YES);
+    f.model = "gemma4";
+    refused(&f, "tokenizer.ggml.normalizer.nfc");
+    f = bpe();
+    f.n_more = 2;
+    f.more = more_roberta;
+    assert_true(accepted(&f).add_sep);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bpe_defaults),        cmocka_unit_test(merges),
         cmocka_unit_test(numbers_agree),       cmocka_unit_test(ids),
         cmocka_unit_test(unigram_in_disguise), cmocka_unit_test(wordpiece),
+        cmocka_unit_test(usual_ids),           cmocka_unit_test(names_and_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ struct llama *llama_load(struct loader *l, const struct llama_opts *opts) {
     if (!m)
         return NULL;
     load_window_period(l, 0);
-    m->output = load_embd(l, false, &m->embd, &m->untied);
+    m->output = load_embd(l, opts->untied, &m->embd, &m->untied);
     m->output_norm = load_norm(l, LOAD_GLOBAL, "output_norm", hp->n_embd, BIAS_NONE);
     m->rope = load_rope(l, opts->rope, opts->adjacent);
     m->q_scale = 1 / sqrtf((float)hp->d_k);
@@ -74,24 +74,30 @@ void llama_forward(struct pass *p) {
     op_logits(p, SLOT_H, m->output, &(struct logits_opts){.divide = m->logit_divisor});
 }
 
-static void load_with(struct loader *l, bool adjacent, enum load_bias bias) {
+/* With the factors of Llama 3.1's scaling where the file has them. */
+static void load_with(struct loader *l, struct llama_opts opts) {
     const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
     struct kern_rope_spec spec = hp->rope;
-    spec.factors = load_vector(l, LOAD_GLOBAL, "rope_freqs.weight", hp->n_rot / 2, false); /* Llama 3.1's scaling */
-    llama_load(l, &(struct llama_opts){.rope = &spec, .adjacent = adjacent, .qkv_bias = bias, .bias = bias});
+    spec.factors = load_vector(l, LOAD_GLOBAL, "rope_freqs.weight", hp->n_rot / 2, false);
+    opts.rope = &spec;
+    llama_load(l, &opts);
 }
 
 static void load(struct loader *l) {
-    load_with(l, true, BIAS_MAY);
+    load_with(l, (struct llama_opts){.adjacent = true, .qkv_bias = BIAS_MAY, .bias = BIAS_MAY});
+}
+
+static void load_internlm2(struct loader *l) {
+    load_with(l, (struct llama_opts){.adjacent = true, .untied = true, .qkv_bias = BIAS_MAY, .bias = BIAS_MAY});
 }
 
 static void load_exaone(struct loader *l) {
-    load_with(l, false, BIAS_NONE);
+    load_with(l, (struct llama_opts){0});
 }
 
 /* Early files hold the frequencies of the rotation, which follow from rope.freq_base. */
 static const char *const ignored[] = {"blk.*.attn_rot_embd", "blk.*.attn_rot_embd.weight", NULL};
 const struct family family_llama = {.arch = "llama", .load = load, .forward = llama_forward, .ignored = ignored};
-const struct family family_internlm2 = {.arch = "internlm2", .load = load, .forward = llama_forward};
+const struct family family_internlm2 = {.arch = "internlm2", .load = load_internlm2, .forward = llama_forward};
 const struct family family_ernie4_5 = {.arch = "ernie4_5", .load = load, .forward = llama_forward};
 const struct family family_exaone = {.arch = "exaone", .load = load_exaone, .forward = llama_forward};

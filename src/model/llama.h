@@ -28,6 +28,7 @@ struct llama {
 struct llama_opts {
     const struct kern_rope_spec *rope;
     bool adjacent; /* pairs of the rotation: see struct rope */
+    bool untied;   /* never without an output.weight */
     bool head_norms;
     bool fused; /* q, k, v in attn_qkv; gate and up in ffn_up */
     enum load_bias qkv_bias, bias;

@@ -12,7 +12,7 @@
 
 #include "kern_dot.h"
 
-enum { DOT_T = 4, DOT_STREAM = 8, DOT_R = 4, CHUNK_BYTES = 10 * 704 };
+enum { DOT_T = 4, DOT_STREAM = 8, DOT_R = 4, DOT_SPAN = 4, CHUNK_BYTES = 10 * 704 };
 #include "kern_dot_range.h"
 #include "kern_codes_avx512.h"
 #include "kern_dot_acts.h"
@@ -21,8 +21,11 @@ enum { DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
 
 /* Codes of a block in a chunk, [8 groups][16][4], then floats or int32 [16] each. */
 enum { CHUNK_D = 512, CHUNK_MINUS_MAGIC_D = 576, CHUNK_MIN = 640, CHUNK_SUB0 = 576, CHUNK_SUB1 = 640, CHUNK_BLOCK = 704 };
-/* For plan.halves: kern_terms of the 16 outputs, [16] each; 0 and 1 are the halves. */
-enum { HALVES_D = 512, HALVES_SUB = 640, HALVES_MIN = 768, HALVES_SUB_MIN = 832, HALVES_BLOCK = 960 };
+/* For plan.halves: behind the codes kern_terms of the 16 outputs as floats; 0 and 1 are the halves. */
+struct dot_halves {
+    __m512 d[2], sub[2], min, sub_min[2];
+};
+enum { HALVES_TERMS = 512, HALVES_BLOCK = HALVES_TERMS + sizeof(struct dot_halves) };
 
 /* How a format is multiplied; constant in every text made from it. */
 struct dot_plan {
@@ -54,25 +57,29 @@ DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, co
     }
 }
 
+DOT_INLINE struct dot_halves dot_halves_of(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s) {
+    bool has_subs = f->scales == KERN_SCALES_SUB || f->scales == KERN_SCALES_SUBM;
+    struct dot_halves h;
+    for (unsigned i = 0; i < 2; i++) {
+        h.d[i] = dot_scale_half(f, unit, s, i);
+        h.sub[i] = has_subs ? _mm512_cvtepi32_ps(dot_sub(f, unit, s, i)) : _mm512_set1_ps(1);
+        h.sub_min[i] = h.sub[i];
+        if (plan.min)
+            h.sub_min[i] = _mm512_cvtepi32_ps(dot_pair_half(unit + f->scales_at + (f->blocks + s) * 32, i, false));
+    }
+    h.min = plan.min ? dot_minimum(f, unit, s) : h.d[0];
+    return h;
+}
+
 DOT_INLINE void dot_unpack_halves(const struct kern_layout *f, struct dot_plan plan, const uint8_t *tile, uint32_t b0, uint32_t n,
                                   uint8_t *out) {
-    bool has_subs = f->scales == KERN_SCALES_SUB || f->scales == KERN_SCALES_SUBM;
     for (uint32_t b = b0; b < b0 + n; b++, out += HALVES_BLOCK) {
         const uint8_t *unit = tile + (size_t)(b / f->blocks) * f->bytes;
         unsigned s = b % f->blocks;
         DOT_UNROLL
         for (unsigned g = 0; g < 8; g++)
             _mm512_storeu_si512(out + g * 64, dot_codes(f, unit, s, g));
-        for (unsigned i = 0; i < 2; i++) {
-            _mm512_storeu_ps((float *)(out + HALVES_D + i * 64), dot_scale_half(f, unit, s, i));
-            __m512i sub = has_subs ? dot_sub(f, unit, s, i) : _mm512_set1_epi32(1);
-            _mm512_storeu_ps((float *)(out + HALVES_SUB + i * 64), _mm512_cvtepi32_ps(sub));
-            if (plan.min)
-                _mm512_storeu_ps((float *)(out + HALVES_SUB_MIN + i * 64),
-                                 _mm512_cvtepi32_ps(dot_pair_half(unit + f->scales_at + (f->blocks + s) * 32, i, false)));
-        }
-        if (plan.min)
-            _mm512_storeu_ps((float *)(out + HALVES_MIN), dot_minimum(f, unit, s));
+        *(struct dot_halves *)(out + HALVES_TERMS) = dot_halves_of(f, plan, unit, s);
     }
 }
 
@@ -89,6 +96,33 @@ DOT_INLINE __m512 dot_product(struct dot_plan plan, __m512i c, __m512 first_half
     if (plan.sub)
         return _mm512_mul_ps(_mm512_fmadd_ps(_mm512_cvtepi32_ps(c), sub1, first_half), d);
     return _mm512_fmadd_ps(_mm512_castsi512_ps(c), d, minus_magic);
+}
+
+/* a[0] * b[0] + a[1] * b[1] of integers; that stays below 2^24 in all formats with two sums a block, so floats are exact. */
+DOT_INLINE __m512 dot_halves_sum(const __m512i a[2], const __m512 b[2]) {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(a[1]), b[1], _mm512_mul_ps(_mm512_cvtepi32_ps(a[0]), b[0]));
+}
+
+/* Numerics 3 as kern_terms has it, for row t; c: the sums of the halves. */
+DOT_INLINE __m512 dot_halves_add(struct dot_plan plan, const struct dot_halves *h, const uint8_t *x, unsigned T, unsigned t,
+                                 const __m512i c[2], __m512 y) {
+    __m512 d = dot_word_ps(x, T, WORD_D, t);
+    if (plan.split) {
+        y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[0]), h->d[0]), d, y);
+        return _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[1]), h->d[1]), d, y);
+    }
+    y = _mm512_fmadd_ps(_mm512_mul_ps(dot_halves_sum(c, h->sub), h->d[0]), d, y);
+    if (!plan.min)
+        return y;
+    __m512i both = dot_word(x, T, WORD_SUMS, t), sums[2] = {_mm512_srai_epi32(_mm512_slli_epi32(both, 16), 16)};
+    sums[1] = _mm512_srai_epi32(both, 16);
+    return _mm512_fmadd_ps(h->min, _mm512_mul_ps(d, dot_halves_sum(sums, h->sub_min)), y);
+}
+
+/* -128 times the sum of half i */
+DOT_INLINE __m512i dot_half_start(const uint8_t *x, unsigned T, unsigned i, unsigned t) {
+    __m512i start = dot_word(x, T, i ? WORD_HALF1 : WORD_HALF0, t);
+    return _mm512_slli_epi32(i ? start : _mm512_sub_epi32(start, _mm512_set1_epi32(DOT_MAGIC)), 2);
 }
 
 /* ---- few rows: streamed ------------------------------------------------------------------------------------------- */
@@ -142,6 +176,27 @@ DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan pl
     }
 }
 
+/* The same for plan.halves. */
+DOT_INLINE void dot_stream_halves(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s,
+                                  const uint8_t *const x[2], const unsigned PT, const unsigned T, __m512 y[DOT_STREAM]) {
+    __m512i c[DOT_STREAM][2];
+    DOT_UNROLL
+    for (unsigned g = 0; g < 8; g++) {
+        __m512i w = dot_codes(f, unit, s, g);
+        DOT_KEEP(w);
+        DOT_UNROLL
+        for (unsigned t = 0; t < T; t++) {
+            const uint8_t *panel = x[t / DOT_T];
+            __m512i sum = g % 4 ? c[t][g / 4] : dot_half_start(panel, PT, g / 4, t % DOT_T);
+            c[t][g / 4] = _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(dot_int(panel + 4 * (g * PT + t % DOT_T))));
+        }
+    }
+    struct dot_halves h = dot_halves_of(f, plan, unit, s);
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++)
+        y[t] = dot_halves_add(plan, &h, x[t / DOT_T], PT, t % DOT_T, c[t], y[t]);
+}
+
 DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, const uint8_t *x, float *out,
                            uint32_t n_blocks, const unsigned T) {
     const unsigned PT = T < DOT_T ? T : DOT_T;
@@ -153,7 +208,10 @@ DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, co
     for (uint32_t b = 0; b < n_blocks; unit += f->bytes)
         for (unsigned s = 0; s < f->blocks && b < n_blocks; s++, b++) {
             dot_prefetch(f, unit, s);
-            dot_stream_block(f, plan, unit, s, panels, PT, T, y);
+            if (plan.halves)
+                dot_stream_halves(f, plan, unit, s, panels, PT, T, y);
+            else
+                dot_stream_block(f, plan, unit, s, panels, PT, T, y);
             panels[0] += KERN_LINE * PT;
             panels[1] += KERN_LINE * PT;
         }
@@ -222,34 +280,6 @@ DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *
     }
 }
 
-/* a[0] * b[0] + a[1] * b[1] of integers; that stays below 2^24 in all formats with two sums a block, so floats are exact. */
-DOT_INLINE __m512 dot_halves_sum(const __m512i a[2], const uint8_t *b) {
-    __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(a[0]), dot_load_ps(b));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(a[1]), dot_load_ps(b + 64), sum);
-}
-
-/* Numerics 3 as kern_terms has it, for row t; c: the sums of the halves. */
-DOT_INLINE __m512 dot_halves_add(struct dot_plan plan, const uint8_t *w, const uint8_t *x, unsigned T, unsigned t,
-                                 const __m512i c[2], __m512 y) {
-    __m512 d = dot_word_ps(x, T, WORD_D, t), d0 = dot_load_ps(w + HALVES_D);
-    if (plan.split) {
-        y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[0]), d0), d, y);
-        return _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c[1]), dot_load_ps(w + HALVES_D + 64)), d, y);
-    }
-    y = _mm512_fmadd_ps(_mm512_mul_ps(dot_halves_sum(c, w + HALVES_SUB), d0), d, y);
-    if (!plan.min)
-        return y;
-    __m512i both = dot_word(x, T, WORD_SUMS, t), sums[2] = {_mm512_srai_epi32(_mm512_slli_epi32(both, 16), 16)};
-    sums[1] = _mm512_srai_epi32(both, 16);
-    return _mm512_fmadd_ps(dot_load_ps(w + HALVES_MIN), _mm512_mul_ps(d, dot_halves_sum(sums, w + HALVES_SUB_MIN)), y);
-}
-
-/* -128 times the sum of half i */
-DOT_INLINE __m512i dot_half_start(const uint8_t *x, unsigned T, unsigned i, unsigned t) {
-    __m512i start = dot_word(x, T, i ? WORD_HALF1 : WORD_HALF0, t);
-    return _mm512_slli_epi32(i ? start : _mm512_sub_epi32(start, _mm512_set1_epi32(DOT_MAGIC)), 2);
-}
-
 /* One or two tiles. */
 DOT_INLINE void dot_tile_halves(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
                                 const struct dot_ahead *ahead, const unsigned R, const unsigned T) {
@@ -275,7 +305,8 @@ DOT_INLINE void dot_tile_halves(struct dot_plan plan, const uint8_t *w, const ui
             DOT_UNROLL
         for (unsigned r = 0; r < R; r++) {
             float *out = y + t * DOT_WIDTH + r * KERN_TILE;
-            _mm512_storeu_ps(out, dot_halves_add(plan, w + r * CHUNK_BYTES, x, T, t, c[t][r], _mm512_loadu_ps(out)));
+            _mm512_storeu_ps(out, dot_halves_add(plan, (const void *)(w + r * CHUNK_BYTES + HALVES_TERMS), x, T, t, c[t][r],
+                                                 _mm512_loadu_ps(out)));
         }
     }
 }
@@ -418,9 +449,11 @@ DOT_FORMAT(Q8_0, code_128)
 DOT_FORMAT(Q4_K, code_min)
 DOT_FORMAT(Q5_K, code_min)
 DOT_FORMAT(Q6_K, sub)
+DOT_FORMAT(Q3_K, halves)
+DOT_FORMAT(Q2_K, halves_min)
+DOT_FORMAT(IQ4_NL, code_128)
+DOT_FORMAT(IQ4_XS, code_128)
 /* These are always unpacked, also for one row. */
-DOT_UNPACK(IQ4_NL, code_128)
-DOT_UNPACK(IQ4_XS, code_128)
 DOT_UNPACK(IQ2_XXS, code_128)
 DOT_UNPACK(IQ3_XXS, code_128)
 DOT_UNPACK(IQ3_S, code_128)
@@ -429,15 +462,14 @@ DOT_UNPACK(TQ1_0, code_128)
 DOT_UNPACK(TQ2_0, code_128)
 DOT_UNPACK(Q1_0, code_128)
 DOT_UNPACK(Q2_0, code_128)
-DOT_UNPACK(Q3_K, halves)
 DOT_UNPACK(IQ2_XS, halves)
 DOT_UNPACK(IQ2_S, halves)
 DOT_UNPACK(IQ1_M, halves)
 DOT_UNPACK(MXFP4, halves)
-DOT_UNPACK(Q2_K, halves_min)
 DOT_UNPACK(NVFP4, halves_split)
 
 #define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 10, 10, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT_HALVES(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 7, 7, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
 #define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 7, 7, NULL, dot_unpack_##F, dot_tiles_##PLAN}
 #define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 8, 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
 static const struct dot_text dot_texts[] = {
@@ -452,8 +484,10 @@ static const struct dot_text dot_texts[] = {
     DOT_TEXT(Q4_K, code_min),
     DOT_TEXT(Q5_K, code_min),
     DOT_TEXT(Q6_K, sub),
-    DOT_TEXT_UNPACKED(IQ4_NL, code_128),
-    DOT_TEXT_UNPACKED(IQ4_XS, code_128),
+    DOT_TEXT(IQ4_NL, code_128),
+    DOT_TEXT(IQ4_XS, code_128),
+    DOT_TEXT_HALVES(Q3_K, halves),
+    DOT_TEXT_HALVES(Q2_K, halves_min),
     DOT_TEXT_UNPACKED(IQ2_XXS, code_128),
     DOT_TEXT_UNPACKED(IQ3_XXS, code_128),
     DOT_TEXT_UNPACKED(IQ3_S, code_128),
@@ -462,12 +496,10 @@ static const struct dot_text dot_texts[] = {
     DOT_TEXT_UNPACKED(TQ2_0, code_128),
     DOT_TEXT_UNPACKED(Q1_0, code_128),
     DOT_TEXT_UNPACKED(Q2_0, code_128),
-    DOT_TEXT_UNPACKED(Q3_K, halves),
     DOT_TEXT_UNPACKED(IQ2_XS, halves),
     DOT_TEXT_UNPACKED(IQ2_S, halves),
     DOT_TEXT_UNPACKED(IQ1_M, halves),
     DOT_TEXT_UNPACKED(MXFP4, halves),
-    DOT_TEXT_UNPACKED(Q2_K, halves_min),
     DOT_TEXT_UNPACKED(NVFP4, halves_split),
 };
 _Static_assert(110 * 64 == CHUNK_BYTES, "a dense chunk fits");

@@ -18,7 +18,7 @@
 #include "kern_dot.h"
 #include "kern_fma.h"
 
-enum { DOT_T = 4, DOT_STREAM = 4, DOT_R = 1, CHUNK_BYTES = 32 * 960 };
+enum { DOT_T = 4, DOT_STREAM = 4, DOT_R = 1, DOT_SPAN = 1, CHUNK_BYTES = 32 * 960 };
 #include "kern_dot_range.h"
 
 #define DOT_INLINE static inline __attribute__((always_inline))

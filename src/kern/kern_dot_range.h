@@ -4,6 +4,7 @@
  *   DOT_T           rows in a panel; the last one may have fewer
  *   DOT_STREAM      rows that are streamed at once: a panel, or two full ones
  *   DOT_R           tiles that are multiplied at once: 1, or 4; what is left by twos and ones
+ *   DOT_SPAN        times DOT_R tiles that share the activations of a chunk where those of whole rows are more than L2 holds
  *   CHUNK_BYTES     the most that a tile's chunk takes
  *
  * A panel that begins at row r lies r whole rows from the start of the activations; nothing is padded.
@@ -18,6 +19,7 @@
 #include "kern_dot.h"
 
 enum { DOT_WIDTH = DOT_R * KERN_TILE, DOT_ROWS = 256 /* whose panels of a chunk fit in L2 */, DOT_ROWS_SOME = 16 };
+enum { DOT_ACTS_L2 = 1 << 20 /* bytes of activations that stay in L2 from one chunk's tiles to the next ones' */ };
 
 /* What a product brings into the nearest cache step by step: `lines` lines from each of DOT_R places, and in its first steps the
  * rows of outputs that come next. */
@@ -100,9 +102,9 @@ static void dot_few_rows(const struct dot_job *job, float *y, size_t y_stride, u
     }
 }
 
-/* A piece of work: n_tiles tiles from tile on, rows [row, row_end), steps [from, from + n). */
+/* A piece of work: n_tiles tiles from tile on, of those of a span, rows [row, row_end), steps [from, from + n). */
 struct dot_part {
-    uint32_t tile, n_tiles, row, row_end, from, n;
+    uint32_t span, span_end, tile, n_tiles, row, row_end, from, n;
 };
 
 /* Brings in the share of a step. */
@@ -115,15 +117,21 @@ static inline void dot_bring(const struct dot_ahead *ahead, uint32_t step) {
         __builtin_prefetch(ahead->y + step * ahead->y_stride + r * KERN_TILE, 1);
 }
 
-/* The weights that are unpacked next come in with the first panels, evenly over their steps: the chunk behind part's, or the first
- * one of the next tiles. lines is 0 where panel i of n has none to bring. */
+/* The chunks that are unpacked behind part's: those of the span's next tiles, then of its next steps, then the next span's. */
+static const uint8_t *dot_next_chunks(const struct dot_job *job, const struct dot_part *part) {
+    bool goes_on = part->tile + part->n_tiles < part->span_end, more = part->from + part->n < job->n_steps;
+    uint32_t tile = !goes_on && more ? part->span : part->tile + part->n_tiles;
+    uint32_t from = goes_on ? part->from : more ? part->from + part->n : 0;
+    return job->w->data + tile * job->tile_bytes + (uint64_t)from * job->step_weights;
+}
+
+/* The weights that are unpacked next come in with the first panels, evenly over their steps. lines is 0 where panel i of n has
+ * none to bring. */
 static struct dot_ahead dot_ahead_weights(const struct dot_job *job, const struct dot_part *part, uint32_t i, uint32_t n) {
-    bool more = part->from + part->n < job->n_steps;
-    const uint8_t *next = job->w->data + (part->tile + (more ? 0 : part->n_tiles)) * job->tile_bytes;
-    next += more ? (part->from + part->n) * (uint64_t)job->step_weights : 0;
     uint32_t lines = (job->step_weights + n * KERN_LINE - 1) / (n * KERN_LINE), step = lines * KERN_LINE;
     bool has = i * step < job->step_weights;
-    return (struct dot_ahead){next + i * part->n * step, job->tile_bytes, step, has ? lines : 0, 0, NULL, 0};
+    const uint8_t *next = dot_next_chunks(job, part) + i * part->n * step;
+    return (struct dot_ahead){next, job->tile_bytes, step, has ? lines : 0, 0, NULL, 0};
 }
 
 /* What panel i, T rows from `row` on, brings in; x: its activations. */
@@ -160,24 +168,39 @@ static void dot_panels(const struct dot_job *job, const struct dot_part *part, c
     }
 }
 
+/* The span that begins at tile from: whole groups of DOT_R tiles, or what is left of fewer. */
+static uint32_t dot_span_end(const struct dot_job *job, uint32_t from, uint32_t to) {
+    uint64_t acts = (uint64_t)dot_min(job->a->rows, DOT_ROWS) * job->n_steps * job->text->step_bytes;
+    uint32_t most = acts > DOT_ACTS_L2 ? DOT_SPAN : 1, groups = dot_min((to - from) / DOT_R, most);
+    return from + (groups ? groups * DOT_R : dot_tiles_now(to - from));
+}
+
+/* Unpacks part's chunks, and all its rows meet them. */
+static void dot_chunks(const struct dot_job *job, const struct dot_part *part, const struct dot_y *y, uint8_t *chunks,
+                       float *sums) {
+    for (uint32_t i = 0; i < part->n_tiles; i++)
+        job->text->unpack(job->w->data + (part->tile + i) * job->tile_bytes, part->from, part->n, chunks + i * CHUNK_BYTES);
+    dot_panels(job, part, y, chunks, sums);
+}
+
 /* Rows meet a chunk: the part of DOT_R tiles that fits in L1, unpacked once for all of them. Activations of DOT_ROWS rows are
  * to stay in L2, and so do their sums. */
 static void dot_many_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to, uint32_t most) {
     _Alignas(KERN_ALIGN) uint8_t chunks[DOT_R * CHUNK_BYTES];
-    _Alignas(KERN_ALIGN) float sums[DOT_ROWS * DOT_WIDTH];
+    _Alignas(KERN_ALIGN) float sums[DOT_SPAN][DOT_ROWS * DOT_WIDTH];
     uint32_t n_chunks = (job->n_steps + most - 1) / most, n = (job->n_steps + n_chunks - 1) / n_chunks;
     struct dot_part part;
     for (part.row = 0; part.row < job->a->rows; part.row = part.row_end) {
         part.row_end = dot_min(job->a->rows, part.row + DOT_ROWS);
-        for (part.tile = from; part.tile < to; part.tile += part.n_tiles) {
-            part.n_tiles = dot_tiles_now(to - part.tile);
-            struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
+        for (part.span = from; part.span < to; part.span = part.span_end) {
+            part.span_end = dot_span_end(job, part.span, to);
+            part.n_tiles = dot_tiles_now(part.span_end - part.span);
             for (part.from = 0; part.from < job->n_steps; part.from += part.n) {
                 part.n = dot_min(job->n_steps - part.from, n);
-                for (uint32_t i = 0; i < part.n_tiles; i++)
-                    job->text->unpack(job->w->data + (part.tile + i) * job->tile_bytes, part.from, part.n,
-                                      chunks + i * CHUNK_BYTES);
-                dot_panels(job, &part, &out, chunks, sums);
+                for (part.tile = part.span; part.tile < part.span_end; part.tile += part.n_tiles) {
+                    struct dot_y out = dot_y_at(job, y, y_stride, part.tile, part.n_tiles);
+                    dot_chunks(job, &part, &out, chunks, sums[(part.tile - part.span) / DOT_R]);
+                }
             }
         }
     }

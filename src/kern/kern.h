@@ -13,7 +13,7 @@
 
 enum {
     KERN_TILE = 16,      /* outputs in a tile: the unit in which matmul is split */
-    KERN_PANEL = 16,     /* rows in a panel: the unit in which acts_fill is split */
+    KERN_PANEL = 16,     /* rows in a panel of activations at most; struct kern's panel divides it */
     KERN_PAGE = 64,      /* positions in a KV page */
     KERN_HEAD_MAX = 512, /* d_k, d_v at most */
     KERN_SPLIT = 512,    /* positions in an attention split (numerics 7) */
@@ -112,8 +112,9 @@ uint64_t kern_attn_part_bytes(const struct kern_attn *job);
  * named in one argument list of elementwise operations; nowhere else. n is a count of floats, any value. */
 struct kern {
     const char *name; /* "c", "avx2", "avxvnni", "avx512", "amx", "neon" */
+    uint32_t panel;   /* rows in a panel: the unit in which acts_fill is split */
 
-    /* Rows [from, to) of x (x_stride floats apart), from a multiple of KERN_PANEL. Sets faults[row] = 1 where a value is not
+    /* Rows [from, to) of x (x_stride floats apart), from a multiple of `panel`. Sets faults[row] = 1 where a value is not
      * finite (and treats the row as zeros); leaves it alone otherwise. */
     void (*acts_fill)(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults);
     /* y[row][o] for all rows of a and the outputs of tiles [from, to); y_stride >= n; nothing beyond n is written. */

@@ -357,6 +357,7 @@ static void attn_merge(const struct kern_attn *job, uint32_t kv_head, uint32_t n
 
 const struct kern kern_c = {
     .name = "c",
+    .panel = 1,
     .acts_fill = acts_fill_def,
     .matmul = matmul_def,
     .rms_norm = rms_norm,

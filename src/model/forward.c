@@ -93,6 +93,7 @@ struct flush_loop {
     struct pass *p;
     enum slot from;
     unsigned kinds;
+    uint32_t rows; /* in an item */
 };
 
 static void fill_acts(struct pass *p, enum kern_acts_kind kind, enum slot from, uint32_t first, uint32_t end) {
@@ -103,10 +104,10 @@ static void fill_acts(struct pass *p, enum kern_acts_kind kind, enum slot from, 
             pass_note_fault(p, row);
 }
 
-static void flush_panel(void *ctx, uint32_t item, unsigned thread) {
+static void flush_rows(void *ctx, uint32_t item, unsigned thread) {
     const struct flush_loop *loop = ctx;
     struct pass *p = loop->p;
-    uint32_t first = item * KERN_PANEL, end = first + KERN_PANEL < p->n_rows ? first + KERN_PANEL : p->n_rows;
+    uint32_t first = item * loop->rows, end = first + loop->rows < p->n_rows ? first + loop->rows : p->n_rows;
     (void)thread;
     kern_fp_assert();
     for (uint32_t i = 0; i < p->n_ops; i++)
@@ -117,13 +118,20 @@ static void flush_panel(void *ctx, uint32_t item, unsigned thread) {
             fill_acts(p, (enum kern_acts_kind)kind, loop->from, first, end);
 }
 
+/* Whole panels, two items a thread at least while there are enough of them. */
+static uint32_t rows_shared(const struct pass *p) {
+    uint32_t panel = p->m->kern->panel, shares = 2 * pool_threads(p->m->pool);
+    uint32_t rows = (p->n_rows / shares + panel - 1) / panel * panel;
+    return rows < panel ? panel : rows < KERN_PANEL ? rows : KERN_PANEL;
+}
+
 void pass_flush(struct pass *p, enum slot from, uint32_t k, unsigned kinds) {
     for (int kind = 0; kind < 2; kind++) {
         p->acts[kind].rows = p->n_rows;
         p->acts[kind].k = k;
     }
-    struct flush_loop loop = {p, from, kinds};
-    pool_for(p->m->pool, (p->n_rows + KERN_PANEL - 1) / KERN_PANEL, flush_panel, &loop);
+    struct flush_loop loop = {p, from, kinds, rows_shared(p)};
+    pool_for(p->m->pool, (p->n_rows + loop.rows - 1) / loop.rows, flush_rows, &loop);
     p->n_ops = 0;
 }
 

@@ -205,7 +205,7 @@ static int bench_dot(const char *isa, const char *beside, char **formats, int n_
         fprintf(stderr, "%s\n", kern ? dlerror() : e.msg);
         return 2;
     }
-    struct bench b = {.fns = {kern->name, kern->acts_fill, kern->matmul}, .memory = bench_memory()};
+    struct bench b = {.fns = {kern->name, kern->panel, kern->acts_fill, kern->matmul}, .memory = bench_memory()};
     b.vnni = strcmp(kern->name, "avx512") == 0;
     b.proto = lib ? dlsym(lib, b.vnni ? "isa512" : "isa2") : NULL;
     printf("%s: %.1f Gop/s int8, %.1f GB/s read\n", kern->name, int8_peak(b.vnni) * 1e-9,

@@ -135,6 +135,7 @@ static void fill_x(struct rng *r, unsigned mode, uint32_t rows, uint32_t k, floa
 
 struct dot_fns {
     const char *name;
+    uint32_t panel;
     void (*acts_fill)(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults);
     void (*matmul)(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from, uint32_t to);
 };
@@ -181,7 +182,7 @@ static float *case_run(const struct dot_case *c, const struct dot_fns *fns, uint
     float *y = need(bytes);
     memset(y, 0xff, bytes);
     for (uint32_t row = 0, to; row < c->rows; row = to) {
-        to = split_seed ? row + KERN_PANEL * (1 + rng_below(&r, 2)) : c->rows;
+        to = split_seed ? row + fns->panel * (1 + rng_below(&r, 2)) : c->rows;
         to = to < c->rows ? to : c->rows;
         fns->acts_fill(&a, c->x, c->w.k, row, to, faults);
     }

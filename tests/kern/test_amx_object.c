@@ -108,7 +108,8 @@ int main(void) {
     }
     const struct sigaction action = {.sa_sigaction = on_illegal, .sa_flags = SA_SIGINFO | SA_NODEFER};
     ASSERT(sigaction(SIGILL, &action, NULL) == 0);
-    const struct dot_fns def = {"c", kern_c.acts_fill, kern_c.matmul}, tier = {"amx", kern_amx.acts_fill, kern_amx.matmul};
+    const struct dot_fns def = {"c", kern_c.panel, kern_c.acts_fill, kern_c.matmul},
+                         tier = {"amx", kern_amx.panel, kern_amx.acts_fill, kern_amx.matmul};
     size_t outputs = 0;
     unsigned failed = cases_all(&def, &tier, &outputs), all = N_ITEMS(format_cases);
     printf("%zu outputs compared, %zu tile instructions emulated\n", outputs, n_instructions);

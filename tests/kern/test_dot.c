@@ -23,7 +23,7 @@ static struct dot_fns fns_of(const char *isa) {
     struct err e = {0};
     const struct kern *kern = kern_get(isa, &e);
     ASSERT(kern);
-    return (struct dot_fns){kern->name, kern->acts_fill, kern->matmul};
+    return (struct dot_fns){kern->name, kern->panel, kern->acts_fill, kern->matmul};
 }
 
 /* ---- golden hashes: the same on every tier, compiler and level of optimisation ------------------------------------------- */

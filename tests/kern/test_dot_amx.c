@@ -24,7 +24,8 @@ int main(void) {
     }
     struct err e = {0};
     const struct kern *plain = kern_get("c", &e);
-    const struct dot_fns def = {"c", plain->acts_fill, plain->matmul}, tier = {"amx", acts_fill_avx512, matmul_amx};
+    const struct dot_fns def = {"c", plain->panel, plain->acts_fill, plain->matmul},
+                         tier = {"amx", DOT_T, acts_fill_avx512, matmul_amx};
     size_t outputs = 0;
     unsigned failed = cases_all(&def, &tier, &outputs), all = N_ITEMS(format_cases);
     printf("%zu outputs compared\n%u passed, %u failed\n", outputs, all - failed, failed);

@@ -8,6 +8,7 @@
  * Every other folder includes this header and nothing else of base. All-zero is a valid empty value of every struct here. */
 #pragma once
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -157,6 +158,9 @@ int fs_unlink(int dir_fd, const char *path, struct err *e) MUST_USE;            
 /* Maps a whole regular file read-only. The bytes stay valid until fs_unmap, also when the descriptor is closed. */
 int fs_map(int fd, const char *path, struct str *out, struct err *e) MUST_USE;
 void fs_unmap(struct str map);
+/* From here on reading what is no longer there of this map, since somebody made the file shorter, ends the process with status 1 and
+ * one line that names path. One map of the process at a time; an empty one: none. */
+void fs_map_guard(struct str map, const char *path);
 /* Takes the pages of a part of a map out of this process's memory; who reads them gets them back from the page cache. */
 void fs_map_forget(struct str part);
 struct digest fs_map_sha256(struct str map); /* of all its bytes; it forgets them as it goes */
@@ -164,22 +168,50 @@ struct digest fs_map_sha256(struct str map); /* of all its bytes; it forgets the
 /* ---- pool: compute threads --------------------------------------------------------------------------------------- */
 
 /* A fixed set of threads that share out the items of one loop at a time. The caller of pool_for is one of them: a pool of 1
- * has no thread of its own. Items are claimed one by one by whoever runs, and the loop is over when all items are done, not
+ * has no thread of its own. Each thread has a share of the items, items [pool_share(n, t, T), pool_share(n, t + 1, T)) for thread t
+ * of T, and whoever has done his takes over what others have not begun. The loop is over when all items are done, not
  * when all threads have arrived: a thread that the kernel took off its core delays at most its own item. Waiting spins
  * briefly, then sleeps. pool_for may be called by one thread only, and not from within an item. */
 enum { POOL_THREADS_MAX = 256 };
 struct pool;
 struct pool *pool_new(unsigned n_threads); /* 1..256; NULL when threads cannot be made */
 unsigned pool_threads(const struct pool *p);
+/* Where the i-th of `of` equal parts of n begins. */
+static inline uint32_t pool_share(uint32_t n, uint32_t i, uint32_t of) {
+    return (uint32_t)((uint64_t)n * i / of);
+}
 /* fn(ctx, item, thread) for item 0..n-1, thread < pool_threads: for scratch memory. What an item wrote is visible to the
  * caller and to the items of later loops. n at most 65,535. */
 void pool_for(struct pool *p, uint32_t n, void (*fn)(void *ctx, uint32_t item, unsigned thread), void *ctx);
 void pool_free(struct pool *p);
-/* CPUs that this process may use: affinity mask and cgroup quota, at least 1. */
+/* Where the pool's threads run. On a machine of several nodes each is bound to one, the caller of pool_new too until pool_free. */
+const struct cpu_map *pool_cpus(const struct pool *p);
+
+/* ---- cpus, nodes: what this process may use of the machine ---------------------------------------------------------- */
+
+/* Cores that this process may use, at least 1: affinity mask and cgroup quota; CPUs that share a core count once. */
 unsigned cpus_usable(void);
 /* Whole CPUs of the tightest quota of these cgroups and those around them, 0: no quota. sys: "/sys/fs/cgroup"; groups: what
  * /proc/self/cgroup says. */
 unsigned cpus_of_cgroups(const char *sys, const char *groups);
+
+/* The nodes (CPUs with memory of their own) that hold an allowed CPU; a machine that tells of none has one. */
+enum { NODES_MAX = 64 };
+struct cpu_node {
+    unsigned id, n_cores; /* the kernel's number; physical cores with an allowed CPU */
+    cpu_set_t cpus;       /* the allowed ones */
+};
+struct cpu_map {
+    unsigned n_nodes, n_cores;
+    struct cpu_node nodes[NODES_MAX];
+};
+/* sys: "/sys/devices/system" */
+void cpus_map(const char *sys, const cpu_set_t *allowed, struct cpu_map *out);
+/* The node (an index into map->nodes) of thread t of n: consecutive threads, as many in a node as it has part in all cores. */
+unsigned cpus_node(const struct cpu_map *map, unsigned thread, unsigned n_threads);
+/* Untouched pages come from this node, or in turn from all, as far as they have some; nothing on a machine of one node. */
+void cpus_memory_near(const struct cpu_map *map, unsigned node, void *p, size_t n);
+void cpus_memory_spread(const struct cpu_map *map, void *p, size_t n);
 
 /* ---- mbox: messages between threads ------------------------------------------------------------------------------- */
 

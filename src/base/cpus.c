@@ -1,7 +1,6 @@
-/* cpus: how many CPUs this process may use: its affinity mask, and the quota of its cgroups (v2 and v1). */
+/* cpus: how many cores this process may use: its affinity mask, and the quota of its cgroups (v2 and v1). */
 #include "base.h"
 
-#include <sched.h>
 #include <string.h>
 
 /* One file of a few numbers, or "max ...", as text with its NUL; false where there is none. */
@@ -68,10 +67,13 @@ unsigned cpus_of_cgroups(const char *sys, const char *groups) {
 }
 
 unsigned cpus_usable(void) {
+    struct cpu_map map;
     cpu_set_t set;
     struct buf b = {.max = 65536};
-    unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-    unsigned quota = read_small(&b, "/proc/self/cgroup") ? cpus_of_cgroups("/sys/fs/cgroup", b.p) : 0;
+    if (sched_getaffinity(0, sizeof set, &set) < 0)
+        return 1;
+    cpus_map("/sys/devices/system", &set, &map);
+    unsigned n = map.n_cores, quota = read_small(&b, "/proc/self/cgroup") ? cpus_of_cgroups("/sys/fs/cgroup", b.p) : 0;
     buf_free(&b);
     if (quota && quota < n)
         n = quota;

@@ -110,11 +110,13 @@ int cmd_model_open(const char *model, struct cmd_model *out, struct err *e) {
     if (r < 0)
         return r;
     r = fs_map(m.fd, m.path, &m.map, e);
-    if (r < 0)
+    if (r < 0) {
         close(m.fd);
-    else
-        *out = m;
-    return r;
+        return r;
+    }
+    fs_map_guard(m.map, m.path);
+    *out = m;
+    return 0;
 }
 
 /* A file outside the store is known by what changes when it is written to or replaced. */
@@ -138,6 +140,7 @@ void cmd_model_packed(struct cmd_model *m) {
 void cmd_model_close(struct cmd_model *m) {
     if (m->packed >= 0)
         close(m->packed);
+    fs_map_guard((struct str){0}, "");
     fs_unmap(m->map);
     close(m->fd);
 }

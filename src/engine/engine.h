@@ -32,7 +32,7 @@ struct engine_opts {
 /* The context served where none is asked for: the smaller of the model's and 8192. */
 uint32_t engine_default_ctx(const struct gguf *g);
 struct engine;
-/* g is borrowed until engine_free, and so is the map under it. */
+/* g and the map under it are borrowed during engine_new only. */
 int engine_new(const struct gguf *g, const struct engine_opts *opts, struct engine **out, struct err *e) MUST_USE;
 void engine_free(struct engine *en);
 const struct wire_model *engine_model(const struct engine *en);

@@ -109,6 +109,15 @@ static int weigh(struct process *p, const struct wire_open *open, struct err *e)
     return 0;
 }
 
+/* The engine holds copies of all that it needs: whoever writes into the file afterwards changes nothing. */
+static void let_go_of_file(struct process *p) {
+    fs_map_guard((struct str){0}, "");
+    gguf_close(p->g);
+    fs_unmap(p->map);
+    p->g = NULL;
+    p->map = (struct str){0};
+}
+
 static int open_engine(struct process *p, const struct wire_open *open, int fd, struct err *e) {
     struct engine_opts opts = {.isa = open->isa[0] ? open->isa : NULL,
                                .threads = open->threads,
@@ -123,7 +132,10 @@ static int open_engine(struct process *p, const struct wire_open *open, int fd, 
                                .weights = &p->weights};
     if (fd < 0)
         return err_set(e, ERR_USAGE, "open", "came without a model file");
-    if (fs_map(fd, open->path, &p->map, e) < 0 || weigh(p, open, e) < 0)
+    if (fs_map(fd, open->path, &p->map, e) < 0)
+        return e->code;
+    fs_map_guard(p->map, open->path);
+    if (weigh(p, open, e) < 0)
         return e->code;
     opts.map = p->map;
     opts.packed = &p->packed;
@@ -132,6 +144,7 @@ static int open_engine(struct process *p, const struct wire_open *open, int fd, 
             err_within(e, open->path);
         return e->code;
     }
+    let_go_of_file(p);
     const char *got = engine_model(p->en)->fingerprint;
     if (open->expect_fingerprint[0] && strcmp(open->expect_fingerprint, got) != 0)
         return err_set(e, ERR_DIFFERS, "fingerprint", "is moat-%s, and moat-%s is expected: the file or the program has changed",
@@ -245,8 +258,7 @@ static int serve(struct process *p) {
 
 static void process_free(struct process *p) {
     engine_free(p->en);
-    gguf_close(p->g);
-    fs_unmap(p->map);
+    let_go_of_file(p);
     flush_parcels(p);
     while (p->parcels) {
         struct parcel *next = p->parcels->next;

@@ -52,6 +52,11 @@ struct kern_acts {
 };
 enum kern_acts_kind kern_acts_kind(uint32_t dtype);
 uint64_t kern_acts_bytes(enum kern_acts_kind kind, uint32_t rows, uint32_t k);
+/* Rows [from, to) of a for matmul. Panels of KERN_PANEL rows follow one another in every tier's layout: `from` begins one, `to`
+ * ends one or is a->rows. */
+static inline struct kern_acts kern_acts_rows(const struct kern_acts *a, uint32_t from, uint32_t to) {
+    return (struct kern_acts){a->kind, to - from, a->k, a->data + kern_acts_bytes(a->kind, from, a->k)};
+}
 
 /* ---- rotary positions (numerics 6) --------------------------------------------------------------------------------- */
 

@@ -46,6 +46,7 @@ int kv_new(const struct model *m, uint32_t n_pages, uint32_t n_seqs, struct kv *
         kv_free(kv);
         return e->code;
     }
+    cpus_memory_spread(pool_cpus(m->pool), kv->mem.p, kv->mem.n); /* any thread may read any page */
     for (uint32_t i = 0; i < n_pages; i++)
         kv->free[i] = n_pages - 1 - i; /* the lowest page is taken first: memory is touched from its start */
     kv->n_free = n_pages;

@@ -1,54 +1,66 @@
-/* op_linear: all products with weights, split over the pool by groups of tiles. */
+/* op_linear: all products with weights, split over the pool. A loop is cut into slices of the outputs: slice i of n holds part i of
+ * n of each matrix, so that a thread, whose share of the slices is the same in all loops, multiplies the same weights in each step.
+ * Where slices are too few for the threads, many rows are cut too. */
 #include "pass.h"
 
-/* Groups per thread in a loop: even sharing against the cost of claiming and of reading the inputs once more. */
-enum { GROUPS_PER_THREAD = 8 };
+/* Items per thread in a loop: even sharing against the cost of claiming, of reading the inputs and of unpacking once more. */
+enum { ITEMS_PER_THREAD = 8, ROWS_FEW = 4, ROWS_LEAST = 64 /* of a cut */ };
 
 struct part {
     const struct kern_packed *w;
     const struct kern_acts *acts;
     float *y;
     size_t y_stride;
-    uint32_t first_item; /* of this part's groups */
 };
 struct linears_loop {
     struct part parts[LINEARS_MAX];
-    uint32_t n_parts, group; /* tiles in a group */
+    uint32_t n_parts, unit;       /* unit: tiles that stay together */
+    uint32_t n_slices, n_rows, rows; /* rows: of an item */
     const struct kern *kern;
 };
 
-static void matmul_group(void *ctx, uint32_t item, unsigned thread) {
-    const struct linears_loop *loop = ctx;
-    (void)thread;
-    uint32_t i = loop->n_parts - 1;
-    while (loop->parts[i].first_item > item)
-        i--;
-    const struct part *part = &loop->parts[i];
-    uint32_t tiles = kern_tiles(part->w->n), from = (item - part->first_item) * loop->group;
-    uint32_t to = from + loop->group < tiles ? from + loop->group : tiles;
-    kern_fp_assert();
-    loop->kern->matmul(part->w, part->acts, part->y, part->y_stride, from, to);
+static uint32_t ceil_div(uint32_t a, uint32_t b) {
+    return (a + b - 1) / b;
 }
 
-/* Groups of a multiple of four tiles: fast kernels take four at a time. */
-static uint32_t group_size(uint32_t tiles, unsigned threads) {
-    if (threads == 1)
-        return tiles;
-    uint32_t groups = threads * GROUPS_PER_THREAD, size = (tiles + groups - 1) / groups;
-    return (size + 3) / 4 * 4;
+static uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static void matmul_item(void *ctx, uint32_t item, unsigned thread) {
+    const struct linears_loop *loop = ctx;
+    uint32_t cuts = ceil_div(loop->n_rows, loop->rows), slice = item / cuts, row = item % cuts * loop->rows;
+    (void)thread;
+    kern_fp_assert();
+    for (uint32_t i = 0; i < loop->n_parts; i++) {
+        const struct part *part = &loop->parts[i];
+        uint32_t tiles = kern_tiles(part->w->n), units = ceil_div(tiles, loop->unit);
+        uint32_t from = pool_share(units, slice, loop->n_slices) * loop->unit;
+        uint32_t to = least(pool_share(units, slice + 1, loop->n_slices) * loop->unit, tiles);
+        struct kern_acts acts = kern_acts_rows(part->acts, row, least(row + loop->rows, loop->n_rows));
+        if (from < to)
+            loop->kern->matmul(part->w, &acts, part->y + row * part->y_stride, part->y_stride, from, to);
+    }
+}
+
+/* Fast kernels take four tiles at a time, but for few rows. */
+static void cut(struct linears_loop *loop, unsigned threads) {
+    uint32_t units = 0, wanted = threads == 1 ? 1 : threads * ITEMS_PER_THREAD;
+    loop->unit = loop->n_rows > ROWS_FEW ? 4 : 1;
+    for (uint32_t i = 0; i < loop->n_parts; i++) {
+        uint32_t n = ceil_div(kern_tiles(loop->parts[i].w->n), loop->unit);
+        units = n > units ? n : units;
+    }
+    loop->n_slices = ceil_div(units, ceil_div(units, wanted));
+    uint32_t cuts = least(ceil_div(wanted, loop->n_slices), ceil_div(loop->n_rows, ROWS_LEAST));
+    loop->rows = ceil_div(ceil_div(loop->n_rows, cuts), KERN_PANEL) * KERN_PANEL;
 }
 
 static void run_loop(struct pass *p, struct linears_loop *loop) {
-    uint32_t tiles = 0, items = 0;
-    for (uint32_t i = 0; i < loop->n_parts; i++)
-        tiles += kern_tiles(loop->parts[i].w->n);
     loop->kern = p->m->kern;
-    loop->group = group_size(tiles, pool_threads(p->m->pool));
-    for (uint32_t i = 0; i < loop->n_parts; i++) {
-        loop->parts[i].first_item = items;
-        items += (kern_tiles(loop->parts[i].w->n) + loop->group - 1) / loop->group;
-    }
-    pool_for(p->m->pool, items, matmul_group, loop);
+    loop->n_rows = p->n_rows;
+    cut(loop, pool_threads(p->m->pool));
+    pool_for(p->m->pool, loop->n_slices * ceil_div(loop->n_rows, loop->rows), matmul_item, loop);
 }
 
 static void run_bias(struct pass *p, const struct row_op *op, uint32_t row) {
@@ -65,7 +77,7 @@ void op_linears(struct pass *p, enum slot from, uint32_t n, const struct linear_
         enum kern_acts_kind kind = kern_acts_kind(w->type);
         ASSERT(w->n <= p->m->width[outs[i].to] && w->k == outs[0].linear->w.k);
         kinds |= 1u << kind;
-        loop.parts[i] = (struct part){w, &p->acts[kind], p->slot[outs[i].to], p->m->width[outs[i].to], 0};
+        loop.parts[i] = (struct part){w, &p->acts[kind], p->slot[outs[i].to], p->m->width[outs[i].to]};
     }
     pass_flush(p, from, outs[0].linear->w.k, kinds);
     if (p->n_rows == 0)
@@ -132,7 +144,7 @@ void op_logits(struct pass *p, enum slot from, const struct linear *output, cons
     if (p->n_rows == 0)
         return;
     struct linears_loop loop = {.n_parts = 1};
-    loop.parts[0] = (struct part){&output->w, &p->acts[kind], p->logits, output->w.n, 0};
+    loop.parts[0] = (struct part){&output->w, &p->acts[kind], p->logits, output->w.n};
     run_loop(p, &loop);
     pool_for(p->m->pool, p->n_rows, finish_logits, &(struct logits_loop){p, opts});
 }

@@ -133,10 +133,32 @@ static int pack_all(struct loader *l, const struct model_opts *opts, struct mem 
     return r;
 }
 
+/* On a machine of several nodes: each 2 MiB go to the node of the thread whose share of the products holds what lies in their
+ * middle (op_linear: part i of n of a matrix is thread i's). */
+static void place_on_nodes(const struct loader *l, const struct mem *m) {
+    const struct cpu_map *cpus = pool_cpus(l->m->pool);
+    unsigned n_threads = pool_threads(l->m->pool), node = 0;
+    uint64_t from = 0, i = 0;
+    for (uint64_t at = 0; cpus->n_nodes > 1 && at < m->n; at += MEM_PAGE) {
+        while (i + 1 < l->n_weights && l->weights[i + 1].at <= at + MEM_PAGE / 2)
+            i++;
+        uint64_t in = at + MEM_PAGE / 2 - l->weights[i].at, bytes = packed_bytes(&l->weights[i]);
+        unsigned thread = in < bytes ? (unsigned)(in * n_threads / bytes) : n_threads - 1;
+        unsigned now = cpus_node(cpus, thread, n_threads);
+        if (now == node)
+            continue;
+        cpus_memory_near(cpus, node, m->p + from, at - from);
+        from = at;
+        node = now;
+    }
+    cpus_memory_near(cpus, node, m->p + from, m->n - from);
+}
+
 int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) {
     int r = mem_new(place(l), out, e);
     if (r < 0)
         return r;
+    place_on_nodes(l, out);
     struct digest matrices = digest_of_matrices(l);
     if (!opts->packed || !packed_file_read(opts->packed, opts->pool, &matrices, out->p, out->n)) {
         r = pack_all(l, opts, out, e);

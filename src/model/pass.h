@@ -5,7 +5,8 @@
 
 /* ---- memory ------------------------------------------------------------------------------------------------------------- */
 
-/* Zeroed pages aligned to 2 MiB, huge where the kernel can; touched when used. */
+enum { MEM_PAGE = 2 << 20 };
+/* Zeroed pages aligned to MEM_PAGE, as large where the kernel can; touched when used. */
 struct mem {
     uint8_t *p;
     size_t n;

@@ -2,13 +2,14 @@
 """What a bad engine may do to the server, and admission, keys, routing. Scripted engine."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 
-from harness import FAKE, Server, Skip, chat_request, read_all, run, wait_for
+from harness import FAKE, ROOT, Server, Skip, chat_request, read_all, run, wait_for
 
 
 def stream_events(answer):
@@ -169,6 +170,25 @@ def test_with_the_test_model():
             assert json.loads(stream_events(read_all(c))[-1])["error"]["code"] == "engine_failed"
         wait_for(lambda: s.call("GET", "/ready")[0] == 200, "the engine to come back", 60)
         assert ask() == first
+
+
+def test_model_file_that_is_overwritten():
+    """An engine holds copies: what happens to the file afterwards changes no answer. One that starts again says what is wrong with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = os.path.join(folder, "m.gguf")
+        shutil.copy(os.path.join(ROOT, "tests", "golden", "models", "tiny-llama.gguf"), model)
+        with Server(models=[model]) as s:
+            ask = lambda **f: s.call("POST", "/v1/completions", {"prompt": [1, 20, 30], "max_tokens": 8, "temperature": 0, "logprobs": 1, **f})
+            first = ask()[2]["choices"]
+            with open(model, "r+b") as f:
+                f.write(b"GGUF" + bytes(100000))
+            assert ask()[2]["choices"] == first
+            os.truncate(model, 0)
+            assert ask()[2]["choices"] == first and s.metric("engine_restarts_total") == 0
+            os.kill(s.engine_pid(), signal.SIGKILL)
+            wait_for(lambda: s.call("GET", "/ready")[0] == 503, "the server to say that it is not ready")
+            code, headers, answer = ask()
+            assert code == 503 and answer["error"]["code"] == "engine_not_ready" and headers["retry-after"]
 
 
 def test_many_at_once():

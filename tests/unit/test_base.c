@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void err_keeps_the_first_and_is_printable(void **state) {
@@ -162,6 +163,36 @@ static void files_are_whole_or_not_there(void **state) {
     close(at);
 }
 
+/* In a child whose stderr is `to`. */
+static void read_what_is_gone(int fd, int to) {
+    struct str map;
+    dup2(to, STDERR_FILENO);
+    if (fs_map(fd, "some\nmodel.gguf", &map, NULL) < 0 || ftruncate(fd, 4096) < 0)
+        _exit(9);
+    fs_map_guard(map, "some\nmodel.gguf");
+    _exit(map.p[4095] + map.p[4096]);
+}
+
+static void a_map_that_is_cut_short_is_named(void **state) {
+    char path[] = "/tmp/moat-test-XXXXXX", line[1024] = "";
+    int fd = mkstemp(path), pipes[2], status;
+    (void)state;
+    unlink(path);
+    assert_int_equal(ftruncate(fd, 65536), 0);
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0)
+        read_what_is_gone(fd, pipes[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_true(read(pipes[0], line, sizeof line - 1) > 0);
+    assert_string_equal(line, "moat: error: some?model.gguf: was cut short while it was read; write a new file beside it and rename that\n");
+    close(pipes[0]);
+    close(pipes[1]);
+    close(fd);
+}
+
 static void add_item(void *ctx, uint32_t item, unsigned thread) {
     (void)thread;
     atomic_fetch_add((_Atomic uint64_t *)ctx + item % 7, item + 1);
@@ -186,6 +217,32 @@ static void pool_runs_every_item_once(void **state) {
     }
     assert_null(pool_new(0));
     assert_true(cpus_usable() >= 1);
+}
+
+/* The first item lasts until all others are done: they can be only if the rest of its thread's share is taken over. */
+static void wait_for_others(void *ctx, uint32_t item, unsigned thread) {
+    _Atomic uint32_t *left = ctx;
+    (void)thread;
+    if (item > 0)
+        atomic_fetch_sub(left, 1);
+    while (item == 0 && atomic_load(left))
+        ;
+}
+
+static void pool_takes_over_what_a_late_thread_has_not_begun(void **state) {
+    (void)state;
+    for (unsigned threads = 2; threads <= 8; threads++) {
+        struct pool *p = pool_new(threads);
+        for (uint32_t n = 2; n < 200; n += 13) {
+            _Atomic uint32_t left = n - 1;
+            pool_for(p, n, wait_for_others, &left);
+            assert_int_equal(atomic_load(&left), 0);
+        }
+        pool_free(p);
+    }
+    assert_int_equal(pool_share(10, 0, 3), 0);
+    assert_int_equal(pool_share(10, 2, 3), 6);
+    assert_int_equal(pool_share(10, 3, 3), 10);
 }
 
 static void put_file(const char *folder, const char *path, const char *text) {
@@ -217,6 +274,61 @@ static void quotas_of_cgroups(void **state) {
     put_file(sys, "cpu.max", "400000 100000\n"); /* a container: the path is the host's */
     assert_int_equal(cpus_of_cgroups(sys, "0::/kubepods/pod7\n"), 4);
     assert_int_equal(cpus_of_cgroups(sys, "no line at all"), 0);
+    snprintf(command, sizeof command, "rm -r %s", sys);
+    assert_int_equal(system(command), 0);
+}
+
+static cpu_set_t set_of(unsigned from, unsigned end) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (unsigned i = from; i < end; i++)
+        CPU_SET(i, &set);
+    return set;
+}
+
+/* Two sockets of four cores with two CPUs each: core c of socket s has CPUs 4 s + c and 8 + 4 s + c; a third node has no CPU. */
+static void put_machine(const char *sys) {
+    char path[64], text[32];
+    put_file(sys, "node/online", "0,2-3\n");
+    put_file(sys, "node/node0/cpulist", "0-3,8-11\n");
+    put_file(sys, "node/node2/cpulist", "4-7,12-15\n");
+    put_file(sys, "node/node3/cpulist", "\n");
+    for (unsigned i = 0; i < 16; i++) {
+        snprintf(path, sizeof path, "cpu/cpu%u/topology/thread_siblings_list", i);
+        snprintf(text, sizeof text, "%u,%u\n", i % 8, i % 8 + 8);
+        put_file(sys, path, text);
+    }
+}
+
+static void nodes_of_a_machine(void **state) {
+    char sys[] = "/tmp/moat-test-XXXXXX", command[64];
+    struct cpu_map map;
+    cpu_set_t all = set_of(0, 16), some = set_of(2, 6), one = set_of(12, 13);
+    (void)state;
+    assert_non_null(mkdtemp(sys));
+    cpus_map(sys, &all, &map); /* nothing there: one node, each CPU a core */
+    assert_int_equal(map.n_nodes, 1);
+    assert_int_equal(map.n_cores, 16);
+    assert_true(CPU_EQUAL(&map.nodes[0].cpus, &all));
+    put_machine(sys);
+    cpus_map(sys, &all, &map);
+    assert_int_equal(map.n_nodes, 2);
+    assert_int_equal(map.n_cores, 8);
+    assert_int_equal(map.nodes[1].id, 2);
+    assert_int_equal(CPU_COUNT(&map.nodes[1].cpus), 8);
+    for (unsigned t = 0; t < 8; t++)
+        assert_int_equal(cpus_node(&map, t, 8), t / 4);
+    for (unsigned t = 0; t < 3; t++)
+        assert_int_equal(cpus_node(&map, t, 3), t / 2); /* cores 0, 2, 5 */
+    for (unsigned t = 0; t < 16; t++)
+        assert_int_equal(cpus_node(&map, t, 16), t / 8);
+    cpus_map(sys, &some, &map); /* by affinity or cpuset */
+    assert_int_equal(map.n_cores, 4);
+    assert_int_equal(map.nodes[0].n_cores, 2);
+    assert_int_equal(CPU_COUNT(&map.nodes[0].cpus), 2);
+    cpus_map(sys, &one, &map);
+    assert_int_equal(map.n_nodes, 1);
+    assert_int_equal(map.nodes[0].id, 2);
     snprintf(command, sizeof command, "rm -r %s", sys);
     assert_int_equal(system(command), 0);
 }
@@ -261,8 +373,11 @@ int main(void) {
         cmocka_unit_test(json_canonical_is_one_form),
         cmocka_unit_test(digests_are_sha256),
         cmocka_unit_test(files_are_whole_or_not_there),
+        cmocka_unit_test(a_map_that_is_cut_short_is_named),
         cmocka_unit_test(pool_runs_every_item_once),
+        cmocka_unit_test(pool_takes_over_what_a_late_thread_has_not_begun),
         cmocka_unit_test(quotas_of_cgroups),
+        cmocka_unit_test(nodes_of_a_machine),
         cmocka_unit_test(mbox_keeps_the_order),
         cmocka_unit_test(dtype_sizes),
     };

@@ -11,6 +11,7 @@ struct reader {
     const char *within;               /* the field that is being read, or NULL at the top */
     yyjson_val *messages, *variables; /* chat: what becomes the template's variables */
     bool no_generation_prompt, has_max_tokens, add_special;
+    bool may_echo; /* max_tokens may be 0 */
     uint32_t best_of;
 };
 

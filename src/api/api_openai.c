@@ -172,11 +172,14 @@ static const struct field fields_completion[] = {
 
 static int read_completion(struct str body, const struct api_opts *opts, struct api_call *call, struct api_error *bad) {
     static const struct field *const groups[] = {fields_completion, api_fields_sampling, NULL};
-    struct reader r = {.call = call, .bad = bad, .opts = opts};
+    struct reader r = {.call = call, .bad = bad, .opts = opts, .may_echo = true};
     if (read_by(&r, body, groups) < 0)
         return -1;
     if (call->n_prompts == 0)
         return api_refuse(bad, 400, "missing_required_parameter", "prompt", "Missing required parameter: 'prompt'.");
+    call->gen.echo_only = r.has_max_tokens && call->gen.max_tokens == 0;
+    if (call->gen.echo_only && !call->gen.echo)
+        return api_refuse(bad, 400, "integer_below_min_value", "max_tokens", "Invalid 'max_tokens': 0 is for 'echo' only.");
     if (r.best_of && r.best_of != call->gen.n)
         return api_refuse(bad, 400, "unsupported_value", "best_of",
                           "Unsupported value: 'best_of' can only be equal to 'n' on this server.");

@@ -80,7 +80,7 @@ static int read_logit_bias(struct reader *r, const char *name, yyjson_val *v) {
 
 static int read_max_tokens(struct reader *r, const char *name, yyjson_val *v) {
     uint32_t n = 0;
-    if (api_count_read(r, name, v, 1, INT32_MAX, &n) < 0)
+    if (api_count_read(r, name, v, r->may_echo ? 0 : 1, INT32_MAX, &n) < 0)
         return -1;
     if (r->has_max_tokens && n != r->call->gen.max_tokens)
         return api_refuse(r->bad, 400, "invalid_value", name,

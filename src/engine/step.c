@@ -100,9 +100,9 @@ static void take_token(struct engine *en, struct choice *c, const struct sample_
     if (!r->first_token_ns)
         r->first_token_ns = clock_ns();
     echo_unscored(en, c);
-    if (is_end(en, c, job->token)) {
+    if (r->req.echo_only || is_end(en, c, job->token)) {
         answer_end(&c->answer, &to);
-        engine_choice_over(en, c, GEN_STOP);
+        engine_choice_over(en, c, r->req.echo_only ? GEN_LENGTH : GEN_STOP);
         return;
     }
     c->n_new++;

@@ -87,6 +87,7 @@ static const struct field request_fields[] = {
     {FIELD_FLAG, AT(req.logprobs), 0},
     {FIELD_U32, AT(req.top_logprobs), WIRE_TOP_MAX},
     {FIELD_FLAG, AT(req.token_ids), 0},
+    {FIELD_FLAG, AT(req.echo_only), 0},
 };
 
 static const struct field event_fields[] = {

@@ -78,6 +78,7 @@ struct gen_req {
     struct gen_bias bias[WIRE_BIAS_MAX];
     uint32_t n_bias;
     bool ignore_eos, echo, add_special, parse_special, count_chat;
+    bool echo_only;        /* ends with the prompt: nothing is drawn */
     bool logprobs;         /* send a logprobs event with every content */
     uint32_t top_logprobs; /* 0..WIRE_TOP_MAX alternatives each */
     bool token_ids;        /* content carries ids too (INTERFACES `generate`) */

@@ -139,6 +139,10 @@ def test_completion_of_tokens_and_echo():
     echo = ask(ids, echo=True, logprobs=0).choices[0]
     assert echo.text == "Once upon a time" + by_text.choices[0].text
     assert echo.logprobs.token_logprobs[0] is None and len(echo.logprobs.tokens) == len(ids) + 5
+    for logprobs in [None, 0]:  # scoring alone: nothing is drawn
+        only = c.completions.create(model=real.name, prompt=ids, max_tokens=0, temperature=0, echo=True, logprobs=logprobs)
+        assert (only.choices[0].text, only.choices[0].finish_reason, only.usage.completion_tokens) == ("Once upon a time", "length", 0)
+    assert only.choices[0].logprobs.token_logprobs == echo.logprobs.token_logprobs[:len(ids)]
 
 
 def test_apply_template():

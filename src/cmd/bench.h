@@ -10,6 +10,8 @@ struct ceilings {
     double int8_ops;   /* products and sums of the fastest int8 instruction, per second */
     double f32_flops;  /* of float32 fma */
     double read_bytes; /* per second, from a set of set_bytes */
+    double loop_ns;    /* of the pool's loop that every thread joins, awake: from call to return */
+    double item_ns; /* of an item of a long loop that does nothing: claiming and counting, wall time over items of all threads */
 };
 /* The rates of `threads` threads at once, by CPU time, so that others who run do not lower them; a rate is 0 where there is no loop for this processor. Takes a second or two. */
 void ceilings_measure(unsigned threads, uint64_t set_bytes, struct ceilings *out);

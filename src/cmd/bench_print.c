@@ -1,4 +1,4 @@
-/* bench_print: records as llama-bench writes them: a table, CSV, JSON, or JSON a line, with its keys where they mean the same. */
+/* bench_print: records as llama-bench writes them: a table, CSV, JSON, JSON a line, or SQL, with its keys where they mean the same. */
 #include "bench.h"
 
 #include <math.h>
@@ -61,33 +61,48 @@ static void test_name(const struct bench_test *t, char name[96]) {
     }
 }
 
-/* ---- fields, for CSV and JSON ----------------------------------------------------------------------------------------------- */
+/* ---- fields ----------------------------------------------------------------------------------------------------------- */
 
-/* Writes one record's fields in one of three ways; `n` counts them. */
+/* Writes one record's fields in one of several ways; `n` counts them. */
 struct fields {
     struct buf *out;
-    enum { FIELDS_JSON, FIELDS_CSV_KEYS, FIELDS_CSV } form;
+    enum { FIELDS_JSON, FIELDS_KEYS, FIELDS_CSV, FIELDS_SQL, FIELDS_COLUMNS } form;
     unsigned n;
 };
 
-static void field_text(struct fields *f, const char *key, struct str value) {
-    buf_z(f->out, f->n++ == 0 ? "" : f->form == FIELDS_JSON ? ", " : ",");
-    if (f->form == FIELDS_CSV_KEYS) {
-        buf_z(f->out, key);
-        return;
-    }
+/* What comes before a field's value; true where the value is to follow. */
+static bool field_begin(struct fields *f, const char *key, const char *column) {
+    static const char *const between[] = {
+        [FIELDS_JSON] = ", ", [FIELDS_KEYS] = ",", [FIELDS_CSV] = ",", [FIELDS_SQL] = ", ", [FIELDS_COLUMNS] = ",\n  "};
+    buf_z(f->out, f->n++ == 0 ? "" : between[f->form]);
     if (f->form == FIELDS_JSON)
         buf_fmt(f->out, "\"%s\": ", key);
-    buf_json(f->out, value); /* CSV: quoted too; a quote inside would be \" and not "" */
+    else if (f->form == FIELDS_COLUMNS)
+        buf_fmt(f->out, "%s %s", key, column);
+    else if (f->form == FIELDS_KEYS)
+        buf_z(f->out, key);
+    return f->form != FIELDS_COLUMNS && f->form != FIELDS_KEYS;
+}
+
+static void field_text(struct fields *f, const char *key, struct str value) {
+    if (!field_begin(f, key, "TEXT"))
+        return;
+    if (f->form == FIELDS_JSON) {
+        buf_json(f->out, value);
+        return;
+    }
+    const char quote = f->form == FIELDS_SQL ? '\'' : '"'; /* doubled inside, in both */
+    buf_byte(f->out, quote);
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] == quote)
+            buf_byte(f->out, quote);
+        buf_byte(f->out, value.p[i]);
+    }
+    buf_byte(f->out, quote);
 }
 
 static void field_number(struct fields *f, const char *key, double value, int digits) {
-    buf_z(f->out, f->n++ == 0 ? "" : f->form == FIELDS_JSON ? ", " : ",");
-    if (f->form == FIELDS_CSV_KEYS)
-        buf_z(f->out, key);
-    else if (f->form == FIELDS_JSON)
-        buf_fmt(f->out, "\"%s\": %.*f", key, digits, value);
-    else
+    if (field_begin(f, key, digits ? "REAL" : "INTEGER"))
         buf_fmt(f->out, "%.*f", digits, value);
 }
 
@@ -191,6 +206,14 @@ static void warn_of_noise(const struct bench_context *x, const struct bench_reco
                  100 * foreign, r->n_taken);
 }
 
+static void put_form(struct buf *out, const char *before, int form, const struct bench_context *x, const struct bench_record *r,
+                     const char *behind) {
+    struct fields f = {.out = out, .form = form};
+    buf_z(out, before);
+    put_record(&f, x, r);
+    buf_z(out, behind);
+}
+
 void bench_print(const struct bench_context *x, const struct bench_record *r, bool first) {
     struct buf out = {0};
     struct fields f = {.out = &out};
@@ -200,14 +223,14 @@ void bench_print(const struct bench_context *x, const struct bench_record *r, bo
         put_record(&f, x, r);
         buf_z(&out, lines ? "}\n" : "}");
     } else if (strcmp(x->form, "csv") == 0) {
-        f.form = FIELDS_CSV_KEYS;
-        if (first) {
-            put_record(&f, x, r);
-            buf_z(&out, "\n");
-        }
-        f = (struct fields){.out = &out, .form = FIELDS_CSV};
-        put_record(&f, x, r);
-        buf_z(&out, "\n");
+        if (first)
+            put_form(&out, "", FIELDS_KEYS, x, r, "\n");
+        put_form(&out, "", FIELDS_CSV, x, r, "\n");
+    } else if (strcmp(x->form, "sql") == 0) {
+        if (first)
+            put_form(&out, "CREATE TABLE IF NOT EXISTS llama_bench (\n  ", FIELDS_COLUMNS, x, r, "\n);\n\n");
+        put_form(&out, "INSERT INTO llama_bench (", FIELDS_KEYS, x, r, ") ");
+        put_form(&out, "VALUES (", FIELDS_SQL, x, r, ");\n");
     } else {
         if (first)
             buf_z(&out, "| model | size | params | isa | threads | test | t/s | of the ceiling | foreign CPU |\n"

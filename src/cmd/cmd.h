@@ -14,7 +14,8 @@ enum opt_type {
     OPT_BYTES, /* uint64_t; K, M, G (powers of 1024) may follow the number */
     OPT_REAL,  /* double between min and max */
     OPT_TEXT,  /* const char * */
-    OPT_LIST,  /* struct opt_list: the option may be repeated */
+    OPT_LIST,  /* struct opt_list: the option may be repeated, and adds to what the environment says */
+    OPT_LISTS, /* the same for lists of numbers; the command line replaces what the environment says */
 };
 struct opt_list {
     const char *items[64];
@@ -45,9 +46,10 @@ struct cmd_opts {
     const char *host, *name, *unknown_fields;
     uint64_t port, parallel, queue, kv_memory;
     struct opt_list api_key;
-    const char *bench_threads, *bench_prompts, *bench_gens, *bench_depths, *bench_seqs; /* "1,2" */
-    const char *bench_pg, *bench_mixed;                                                 /* "512,64" */
+    struct opt_list bench_threads, bench_prompts, bench_gens, bench_depths, bench_seqs; /* "1,2" */
+    struct opt_list bench_pg, bench_mixed;                                              /* "512,64" */
     struct opt_list bench_models;
+    uint64_t bench_batch; /* 0: any */
     bool bench_start;
     double bench_noise; /* percent */
     uint64_t r;

@@ -26,38 +26,67 @@ struct bench {
     unsigned n_printed;
 };
 
-/* "1,2" into list. */
-static int read_list(const char *name, const char *text, uint32_t min, uint32_t max, struct list *list, struct err *e) {
-    list->n = 0;
-    for (const char *at = text; at;) {
-        char *end;
-        unsigned long v = strtoul(at, &end, 10);
-        if (*at < '0' || *at > '9' || v < min || v > max || (*end && *end != ',') || list->n == LIST_MAX)
-            return err_set(e, ERR_USAGE, name, "'%s' is no list like 1,2 of at most %d numbers from %u to %u", text, LIST_MAX,
-                           min, max);
+/* One number, or first-last with a step: "7", "1-4", "0-512+128", "16-256*2". NULL where it is none of them, or too many. */
+static const char *read_range(const char *at, struct list *list) {
+    char *end, sign = '+';
+    if (*at < '0' || *at > '9')
+        return NULL;
+    unsigned long v = strtoul(at, &end, 10), last = v, step = 1;
+    if (*end == '-')
+        last = strtoul(end + 1, &end, 10);
+    if (*end == '+' || *end == '*') {
+        sign = *end;
+        step = strtoul(end + 1, &end, 10);
+    }
+    if (step < (sign == '*' ? 2 : 1) || v > last || last > UINT32_MAX || (sign == '*' && v == 0))
+        return NULL;
+    for (; v <= last; v = sign == '*' ? v * step : v + step) {
+        if (list->n == LIST_MAX)
+            return NULL;
         list->v[list->n++] = (uint32_t)v;
-        at = *end ? end + 1 : NULL;
+    }
+    return end;
+}
+
+/* "1,2" and more of it, or else `absent`, into list. */
+static int read_list(const char *name, const struct opt_list *given, const char *absent, uint32_t min, uint32_t max,
+                     struct list *list, struct err *e) {
+    for (unsigned i = 0; i < given->n || (i == 0 && absent); i++) {
+        const char *text = given->n ? given->items[i] : absent;
+        for (const char *at = text; at;) {
+            unsigned n = list->n;
+            at = read_range(at, list);
+            for (; at && n < list->n; n++)
+                at = list->v[n] < min || list->v[n] > max ? NULL : at;
+            if (!at || (*at && *at != ','))
+                return err_set(e, ERR_USAGE, name, "'%s' is no list like 1,2 or 1-4 of at most %d numbers from %u to %u", text,
+                               LIST_MAX, min, max);
+            at = *at ? at + 1 : NULL;
+        }
     }
     return 0;
 }
 
-/* "512,64": both or nothing. */
-static int read_pair(const char *name, const char *text, struct list *pair, struct err *e) {
-    if (read_list(name, text, 1, 1048576, pair, e) == 0 && pair->n != 0 && pair->n != 2)
-        err_set(e, ERR_USAGE, name, "'%s' is no pair P,N of a prompt's tokens and steps of decoding", text);
+/* "512,64", any number of them. */
+static int read_pairs(const char *name, const struct opt_list *given, struct list *pairs, struct err *e) {
+    for (unsigned i = 0, n = 0; i < given->n && e->code == 0; i++, n += 2) {
+        struct opt_list one = {.items = {given->items[i]}, .n = 1};
+        if (read_list(name, &one, NULL, 1, 1048576, pairs, e) == 0 && pairs->n != n + 2)
+            err_set(e, ERR_USAGE, name, "'%s' is no pair P,N of a prompt's tokens and steps of decoding", given->items[i]);
+    }
     return e->code;
 }
 
 static int read_plan(const struct cmd_opts *o, struct plan *p, struct err *e) {
-    if (read_list("threads", o->bench_threads, 1, 256, &p->threads, e) < 0 ||
-        read_list("n-prompt", o->bench_prompts, 0, 1048576, &p->prompts, e) < 0 ||
-        read_list("n-gen", o->bench_gens, 0, 1048576, &p->gens, e) < 0 ||
-        read_list("depth", o->bench_depths, 0, 1048576, &p->depths, e) < 0 ||
-        read_list("seqs", o->bench_seqs, 1, 4096, &p->seqs, e) < 0 || read_pair("pg", o->bench_pg, &p->prompt_gen, e) < 0 ||
-        read_pair("mixed", o->bench_mixed, &p->mixed, e) < 0)
+    char all[16];
+    snprintf(all, sizeof all, "%u", cpus_usable());
+    if (read_list("threads", &o->bench_threads, all, 1, POOL_THREADS_MAX, &p->threads, e) < 0 ||
+        read_list("n-prompt", &o->bench_prompts, "512", 0, 1048576, &p->prompts, e) < 0 ||
+        read_list("n-gen", &o->bench_gens, "64", 0, 1048576, &p->gens, e) < 0 ||
+        read_list("depth", &o->bench_depths, "0", 0, 1048576, &p->depths, e) < 0 ||
+        read_list("seqs", &o->bench_seqs, "1", 1, 4096, &p->seqs, e) < 0 ||
+        read_pairs("pg", &o->bench_pg, &p->prompt_gen, e) < 0 || read_pairs("mixed", &o->bench_mixed, &p->mixed, e) < 0)
         return e->code;
-    if (p->threads.n == 0)
-        p->threads = (struct list){.v = {cpus_usable()}, .n = 1};
     return 0;
 }
 
@@ -74,12 +103,14 @@ static int tests_at(const struct plan *p, uint32_t depth, test_fn *each, void *c
             if (each(ctx, &(struct bench_test){BENCH_DECODE, 0, p->gens.v[i], depth, p->seqs.v[s]}, e) < 0)
                 return e->code;
     const uint32_t *pair = p->prompt_gen.v;
-    if (p->prompt_gen.n && each(ctx, &(struct bench_test){BENCH_PROMPT_GEN, pair[0], pair[1], depth, 1}, e) < 0)
-        return e->code;
-    pair = p->mixed.v;
-    for (unsigned s = 0; p->mixed.n && s < p->seqs.n; s++)
-        if (each(ctx, &(struct bench_test){BENCH_MIXED, pair[0], pair[1], depth, p->seqs.v[s]}, e) < 0)
+    for (unsigned i = 0; i < p->prompt_gen.n; i += 2)
+        if (each(ctx, &(struct bench_test){BENCH_PROMPT_GEN, pair[i], pair[i + 1], depth, 1}, e) < 0)
             return e->code;
+    pair = p->mixed.v;
+    for (unsigned i = 0; i < p->mixed.n; i += 2)
+        for (unsigned s = 0; s < p->seqs.n; s++)
+            if (each(ctx, &(struct bench_test){BENCH_MIXED, pair[i], pair[i + 1], depth, p->seqs.v[s]}, e) < 0)
+                return e->code;
     return 0;
 }
 
@@ -110,6 +141,7 @@ static int make_room(struct bench *b, struct err *e) {
         return e->code;
     o->ctx = o->ctx > need.positions ? o->ctx : need.positions;
     o->chunk = o->chunk ? o->chunk : need.rows > CHUNK_DEFAULT ? need.rows : CHUNK_DEFAULT;
+    o->chunk = o->bench_batch && o->bench_batch < o->chunk ? o->bench_batch : o->chunk;
     if (o->chunk < need.rows)
         return err_set(e, ERR_USAGE, "chunk", "is %llu; a step of these tests holds %u rows", (unsigned long long)o->chunk,
                        need.rows);
@@ -158,8 +190,9 @@ out:
 static void print_ceilings(unsigned threads) {
     struct ceilings c;
     ceilings_measure(threads, 256 << 20, &c);
-    printf("{\"n_threads\": %u, \"int8_ops\": %.3g, \"f32_flops\": %.3g, \"read_bytes\": %.3g}\n", threads, c.int8_ops,
-           c.f32_flops, c.read_bytes);
+    printf(
+        "{\"n_threads\": %u, \"int8_ops\": %.3g, \"f32_flops\": %.3g, \"read_bytes\": %.3g, \"loop_ns\": %.3g, \"item_ns\": %.3g}\n",
+        threads, c.int8_ops, c.f32_flops, c.read_bytes, c.loop_ns, c.item_ns);
 }
 
 int cmd_bench(struct cmd_args *a, struct err *e) {

@@ -23,23 +23,28 @@ static const struct opt opts_show[] = {
 static const struct opt opts_bench[] = {
     {"model", 'm', OPT_LIST, "MODEL", "a model, as llama-bench takes it; may be repeated",
      offsetof(struct cmd_opts, bench_models), 0, 0},
-    {"n-prompt", 'p', OPT_TEXT, "N,N", "tokens of prefill (default 512; 0 leaves it out)",
+    {"n-prompt", 'p', OPT_LISTS, "N,N", "tokens of prefill (default 512; 0 leaves it out)",
      offsetof(struct cmd_opts, bench_prompts), 0, 0},
-    {"n-gen", 'n', OPT_TEXT, "N,N", "tokens decoded (default 64; 0 leaves it out)", offsetof(struct cmd_opts, bench_gens), 0, 0},
-    {"depth", 'd', OPT_TEXT, "N,N", "tokens in the cache before the clock starts (default 0)",
+    {"n-gen", 'n', OPT_LISTS, "N,N", "tokens decoded (default 64; 0 leaves it out)", offsetof(struct cmd_opts, bench_gens), 0, 0},
+    {"depth", 'd', OPT_LISTS, "N,N", "tokens in the cache before the clock starts (default 0)",
      offsetof(struct cmd_opts, bench_depths), 0, 0},
-    {"seqs", 0, OPT_TEXT, "N,N", "sequences decoded at once (default 1)", offsetof(struct cmd_opts, bench_seqs), 0, 0},
-    {"pg", 0, OPT_TEXT, "P,N", "also: a prompt of P tokens, then N decoded", offsetof(struct cmd_opts, bench_pg), 0, 0},
-    {"mixed", 0, OPT_TEXT, "P,N", "also: N steps of all sequences, a prompt of P tokens spread among them",
+    {"n-depth", 0, OPT_LISTS, "N,N", "llama-bench's name of --depth", offsetof(struct cmd_opts, bench_depths), 0, 0},
+    {"seqs", 0, OPT_LISTS, "N,N", "sequences decoded at once (default 1)", offsetof(struct cmd_opts, bench_seqs), 0, 0},
+    {"pg", 0, OPT_LISTS, "P,N", "also: a prompt of P tokens, then N decoded", offsetof(struct cmd_opts, bench_pg), 0, 0},
+    {"mixed", 0, OPT_LISTS, "P,N", "also: N steps of all sequences, a prompt of P tokens spread among them",
      offsetof(struct cmd_opts, bench_mixed), 0, 0},
     {"start", 0, OPT_FLAG, NULL, "also: a process from its start to the first token, and its peak memory",
      offsetof(struct cmd_opts, bench_start), 0, 0},
-    {"threads", 't', OPT_TEXT, "N,N", "thread counts to measure (default: all)", offsetof(struct cmd_opts, bench_threads), 0, 0},
+    {"threads", 't', OPT_LISTS, "N,N", "thread counts to measure (default: the cores)", offsetof(struct cmd_opts, bench_threads),
+     0, 0},
     {"repetitions", 'r', OPT_COUNT, "N", "times each test is run (default 3)", offsetof(struct cmd_opts, r), 1, 1000},
     {"noise", 0, OPT_REAL, "PERCENT", "CPU time that others may take before a round is repeated, up to three times (default 10)",
      offsetof(struct cmd_opts, bench_noise), 0, 100},
-    {"batch-size", 'b', OPT_COUNT, "N", "llama-bench's name of --chunk", offsetof(struct cmd_opts, chunk), 1, 65536},
-    {"output", 'o', OPT_TEXT, "md|csv|json|jsonl", "form of the records (default md)", offsetof(struct cmd_opts, out), 0, 0},
+    {"batch-size", 'b', OPT_COUNT, "N", "as llama-bench has it: --chunk is this at most", offsetof(struct cmd_opts, bench_batch),
+     1, 65536},
+    {"ubatch-size", 0, OPT_COUNT, "N", "llama-bench's name of --chunk", offsetof(struct cmd_opts, chunk), 1, 65536},
+    {"ub", 0, OPT_COUNT, "N", "the same", offsetof(struct cmd_opts, chunk), 1, 65536},
+    {"output", 'o', OPT_TEXT, "md|csv|json|jsonl|sql", "form of the records (default md)", offsetof(struct cmd_opts, out), 0, 0},
     {"ceilings", 0, OPT_FLAG, NULL, "measure what the machine can do, and tell each test's share of it",
      offsetof(struct cmd_opts, ceilings), 0, 0},
     {.name = NULL},
@@ -48,8 +53,8 @@ static const struct opt opts_bench[] = {
 static const char bench_text[] =
     "Each test runs once to warm up and then -r times; rounds in which other processes took more than --noise percent of the CPU time\n"
     "are run again, and the quietest count. The share of the ceiling is the time that the same products, attention and reads would take\n"
-    "at the rates of --ceilings, over the time they took; where others disturbed all rounds it is of the CPU time. CSV and JSON records\n"
-    "have llama-bench's keys.";
+    "at the rates of --ceilings, over the time they took; where others disturbed all rounds it is of the CPU time. CSV, JSON\n"
+    "and SQL records have llama-bench's keys. Lists are like 1,2 or 1-4 or 0-512+128 or 16-256*2, and an option that is repeated adds to its list.";
 
 static const struct opt opts_logits[] = {
     {"out", 'o', OPT_TEXT, "DIR", "also write the logits as DIR/0.npy, 1.npy, ... (float32 [rows][vocab])",

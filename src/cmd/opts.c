@@ -79,10 +79,6 @@ void opts_defaults(struct cmd_opts *o) {
         .queue = 256,
         .unknown_fields = "refuse",
         .kv = "f16",
-        .bench_prompts = "512",
-        .bench_gens = "64",
-        .bench_depths = "0",
-        .bench_seqs = "1",
         .bench_noise = 10,
         .r = 3,
         .pooling = "mean",
@@ -149,7 +145,8 @@ static int set_opt(struct cmd_opts *opts, const struct opt *o, const char *value
     case OPT_BYTES: return read_count(o, value, to, e);
     case OPT_REAL: return read_real(o, value, to, e);
     case OPT_TEXT: *(const char **)to = value; return 0;
-    case OPT_LIST: break;
+    case OPT_LIST:
+    case OPT_LISTS: break;
     }
     struct opt_list *list = to;
     if (list->n == N_ITEMS(list->items))
@@ -170,7 +167,7 @@ bool opts_given(const struct cmd_args *a, const struct opt *o) {
     return a->given[o->offset];
 }
 
-/* From environment or command line: what the configuration file says of it does not count. */
+/* From command line or environment: what the configuration file says of it does not count. */
 static int give(struct cmd_args *a, const struct opt *o, const char *value, struct err *e) {
     a->given[o->offset] = true;
     return set_opt(&a->opts, o, value, e);
@@ -189,7 +186,8 @@ static const char *from_environment(const struct opt *o) {
 static int read_environment(struct cmd_args *a, struct err *e) {
     for (const struct opt *const *group = a->cmd->opts; group && *group; group++)
         for (const struct opt *o = *group; o->name; o++) {
-            const char *value = o->letter == 'h' ? NULL : from_environment(o);
+            bool given = a->given[o->offset] && o->type != OPT_LIST;
+            const char *value = o->letter == 'h' || given ? NULL : from_environment(o);
             if (value && give(a, o, value, e) < 0) {
                 err_within(e, "environment");
                 return e->code;
@@ -207,6 +205,8 @@ static int read_opt(struct cmd_args *a, int argc, char **argv, int *i, struct er
         size_t n = equals ? (size_t)(equals - arg) - 2 : strlen(arg) - 2;
         o = find_opt(a->cmd, arg + 2, n, 0);
         value = equals ? equals + 1 : NULL;
+    } else if ((o = find_opt(a->cmd, arg + 1, strlen(arg + 1), 0)) && o->name[2] == 0) {
+        ; /* a name of two letters: -pg */
     } else {
         o = find_opt(a->cmd, "", 0, arg[1]);
         value = arg[2] ? arg + 2 : NULL;
@@ -222,11 +222,9 @@ static int read_opt(struct cmd_args *a, int argc, char **argv, int *i, struct er
 }
 
 int opts_read(struct cmd_args *a, int argc, char **argv, struct err *e) {
-    opts_defaults(&a->opts);
-    int r = read_environment(a, e);
-    if (r < 0)
-        return r;
+    int r = 0;
     bool options = true;
+    opts_defaults(&a->opts);
     a->args = argv;
     for (int i = 0; i < argc; i++) {
         if (options && strcmp(argv[i], "--") == 0)
@@ -236,6 +234,8 @@ int opts_read(struct cmd_args *a, int argc, char **argv, struct err *e) {
         else if ((r = read_opt(a, argc, argv, &i, e)) < 0)
             return r;
     }
+    if ((r = read_environment(a, e)) < 0)
+        return r;
     if (a->opts.config && !a->opts.help && (r = config_read(a, a->opts.config, e)) < 0)
         return r;
     if (!a->opts.help && (a->n_args < a->cmd->min_args || a->n_args > a->cmd->max_args))

@@ -14,7 +14,7 @@ struct part {
 };
 struct linears_loop {
     struct part parts[LINEARS_MAX];
-    uint32_t n_parts, unit;       /* unit: tiles that stay together */
+    uint32_t n_parts, unit;          /* unit: tiles that stay together */
     uint32_t n_slices, n_rows, rows; /* rows: of an item */
     const struct kern *kern;
 };

@@ -3,11 +3,13 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 
 MOAT = os.environ.get("MOAT", "build/moat")
 MODEL = "tests/golden/models/" + sorted(os.listdir("tests/golden/models"))[0]
-QUIET = ["--noise", "100", "-t", "1"]
+QUIET = ["--noise", "100"]
+ENV = {**os.environ, "MOAT_THREADS": "1"}
 LLAMA_BENCH = set("build_commit cpu_info backends model_filename model_type model_size model_n_params n_batch n_ubatch n_threads type_k type_v n_prompt "
                   "n_gen n_depth test_time avg_ns stddev_ns avg_ts stddev_ts samples_ns samples_ts".split())
 passed = failed = 0
@@ -21,7 +23,7 @@ def check(name, ok, detail=""):
 
 
 def run(*args):
-    return subprocess.run([MOAT, "bench", *QUIET, *args], capture_output=True, text=True, timeout=120)
+    return subprocess.run([MOAT, "bench", *QUIET, *args], capture_output=True, text=True, timeout=120, env=ENV)
 
 
 def keys(r):
@@ -45,9 +47,19 @@ def records():
     check("a line each, model by -m", [keys(json.loads(x)) for x in lines] == want, lines)
     rows = list(csv.DictReader(io.StringIO(run(MODEL, *args, "-o", "csv").stdout)))
     check("csv", [tuple(int(r[k]) for k in ("n_prompt", "n_gen", "n_depth", "n_seqs")) for r in rows] == want, rows)
+    db = sqlite3.connect(":memory:")
+    db.executescript(run(MODEL, *args, "-o", "sql").stdout)
+    got = db.execute("SELECT n_prompt, n_gen, n_depth, n_seqs FROM llama_bench").fetchall()
+    check("sql", got == want and db.execute("SELECT model_filename, avg_ts > 0 FROM llama_bench").fetchone() == (MODEL, 1), got)
     table = run(MODEL, *args).stdout.splitlines()
     check("md", len(table) == 2 + len(want) and all(r.count("|") == table[0].count("|") for r in table), table)
     check("-p 0 and -n 0 leave records out", len(json.loads(run(MODEL, "-p", "0", "-n", "2", "-o", "json").stdout)) == 1)
+    again = ["-p", "16", "-p", "8", "-n", "4-2", "-n", "2"], ["-p", "16-4*2", "-n", "0"], ["-p", "4-16*2", "-n", "0", "-pg", "6,2", "--pg", "4,1", "-ub", "8", "-b", "4"]
+    check("4-2 is no range", run(MODEL, *again[0]).returncode == 2 and run(MODEL, *again[1]).returncode == 2)
+    got = [json.loads(x) for x in run(MODEL, "-p", "16", "-p", "8,4", "-n", "1-3+2", "-n", "2", "-o", "jsonl").stdout.splitlines()]
+    check("repeated options add", [(r["n_prompt"], r["n_gen"]) for r in got] == [(16, 0), (8, 0), (4, 0), (0, 1), (0, 3), (0, 2)], got)
+    got = [json.loads(x) for x in run(MODEL, *again[2], "-o", "jsonl").stdout.splitlines()]
+    check("ranges, pairs, -pg, -ub and -b", [(r["n_prompt"], r["n_gen"], r["n_ubatch"]) for r in got] == [(4, 0, 4), (8, 0, 4), (16, 0, 4), (6, 2, 4), (4, 1, 4)], got)
     check("two thread counts", [json.loads(x)["n_threads"] for x in run(MODEL, "-p", "4", "-n", "0", "-t", "1,2", "-o", "jsonl").stdout.splitlines()] == [1, 2])
 
 
@@ -58,7 +70,7 @@ def start():
 
 def ceilings():
     r = json.loads(run("--ceilings").stdout)
-    check("ceilings", r["n_threads"] == 1 and r["read_bytes"] > 0, r)
+    check("ceilings", r["n_threads"] == 1 and r["read_bytes"] > 0 and r["loop_ns"] > 0 and r["item_ns"] > 0, r)
     out = run(MODEL, "-p", "8", "-n", "0", "--ceilings", "-o", "jsonl")
     share = json.loads(out.stdout)["ceiling_share"]
     check("share of the ceiling", r["int8_ops"] == 0 or 0 < share < 1.5, out)
@@ -67,7 +79,7 @@ def ceilings():
 def errors():
     for args, words in [((MODEL, "-p", "x"), "n-prompt"), ((MODEL, "--seqs", "0"), "seqs"), ((MODEL, "--pg", "5"), "pg"), ((MODEL, "-d", "1,"), "depth"),
                         ((MODEL, "-n", "1,,2"), "n-gen"), ((), "MODEL"), ((MODEL, "--seqs", "9", "--chunk", "8"), "chunk"),
-                        ((MODEL, "-o", "sql"), "output")]:
+                        ((MODEL, "-o", "xml"), "output")]:
         r = run(*args)
         check(f"refused {args[1:]}", r.returncode == 2 and words in r.stderr and r.stdout == "", r)
 

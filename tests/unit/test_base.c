@@ -187,7 +187,8 @@ static void a_map_that_is_cut_short_is_named(void **state) {
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 1);
     assert_true(read(pipes[0], line, sizeof line - 1) > 0);
-    assert_string_equal(line, "moat: error: some?model.gguf: was cut short while it was read; write a new file beside it and rename that\n");
+    assert_string_equal(
+        line, "moat: error: some?model.gguf: was cut short while it was read; write a new file beside it and rename that\n");
     close(pipes[0]);
     close(pipes[1]);
     close(fd);

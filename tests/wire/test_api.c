@@ -77,9 +77,10 @@ static void dump_call(struct buf *out, const struct api_call *c) {
         buf_fmt(out, " bias=%u:%g", g->bias[i].token, (double)g->bias[i].value);
     if (g->logprobs)
         buf_fmt(out, " logprobs=%u", g->top_logprobs);
-    static const char *const names[] = {"stream",     "include_usage",    "ignore_eos", "echo", "echo_only",
-                                        "no_special", "no_parse_special", "token_ids"};
-    const bool flags[] = {c->stream, c->include_usage, g->ignore_eos, g->echo, g->echo_only, !g->add_special, !g->parse_special, g->token_ids};
+    static const char *const names[] = {"stream",    "include_usage", "ignore_eos",       "echo",
+                                        "echo_only", "no_special",    "no_parse_special", "token_ids"};
+    const bool flags[] = {c->stream,    c->include_usage, g->ignore_eos,     g->echo,
+                          g->echo_only, !g->add_special,  !g->parse_special, g->token_ids};
     for (size_t i = 0; i < N_ITEMS(flags); i++)
         if (flags[i])
             buf_fmt(out, " %s", names[i]);

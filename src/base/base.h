@@ -158,9 +158,10 @@ int fs_unlink(int dir_fd, const char *path, struct err *e) MUST_USE;            
 /* Maps a whole regular file read-only. The bytes stay valid until fs_unmap, also when the descriptor is closed. */
 int fs_map(int fd, const char *path, struct str *out, struct err *e) MUST_USE;
 void fs_unmap(struct str map);
-/* From here on reading what is no longer there of this map, since somebody made the file shorter, ends the process with status 1 and
- * one line that names path. One map of the process at a time; an empty one: none. */
+/* Reading what is no longer there of a map, since somebody made the file shorter, raises SIGBUS. fs_map_guarded is for its handler: the
+ * line that says so when `at` lies in the map that fs_map_guard was told of last (an empty one: none), or else NULL. */
 void fs_map_guard(struct str map, const char *path);
+const char *fs_map_guarded(const void *at);
 /* Takes the pages of a part of a map out of this process's memory; who reads them gets them back from the page cache. */
 void fs_map_forget(struct str part);
 struct digest fs_map_sha256(struct str map); /* of all its bytes; it forgets them as it goes */

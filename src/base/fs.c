@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -212,30 +211,23 @@ void fs_map_forget(struct str part) {
 
 /* ---- a mapped file that is cut short --------------------------------------------------------------------------------------- */
 
-/* Written before the handler is set, read by it alone. */
+/* Read by a signal handler of the same process. */
 static struct {
     uintptr_t from, end;
     char line[512];
 } guard;
 
-static void on_sigbus(int number, siginfo_t *info, void *context) {
-    uintptr_t at = (uintptr_t)info->si_addr;
-    (void)context;
-    if (info->si_code == BUS_ADRERR && at >= guard.from && at < guard.end) {
-        (void)!write(STDERR_FILENO, guard.line, strlen(guard.line));
-        _exit(1);
-    }
-    signal(number, SIG_DFL); /* and the access that is made again ends the process as ever */
-}
-
 void fs_map_guard(struct str map, const char *path) {
-    struct sigaction act = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
     struct err e = {0};
     err_set(&e, ERR_ENV, path, "was cut short while it was read; write a new file beside it and rename that");
+    guard.from = guard.end = 0;
+    snprintf(guard.line, sizeof guard.line, "moat: error: %.90s: %.390s\n", e.where, e.msg);
     guard.from = (uintptr_t)map.p;
     guard.end = guard.from + map.n;
-    snprintf(guard.line, sizeof guard.line, "moat: error: %.90s: %.390s\n", e.where, e.msg);
-    sigaction(SIGBUS, &act, NULL);
+}
+
+const char *fs_map_guarded(const void *at) {
+    return (uintptr_t)at >= guard.from && (uintptr_t)at < guard.end ? guard.line : NULL;
 }
 
 struct digest fs_map_sha256(struct str map) {

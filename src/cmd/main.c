@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct cmd *find_cmd(const char *name) {
     for (const struct cmd *c = cmds; c->name; c++)
@@ -12,9 +13,21 @@ static const struct cmd *find_cmd(const char *name) {
     return NULL;
 }
 
+/* A file that was cut short under its reader is the world's fault, and is named; any other SIGBUS ends the process as ever. */
+static void on_sigbus(int number, siginfo_t *info, void *context) {
+    const char *line = info->si_code == BUS_ADRERR ? fs_map_guarded(info->si_addr) : NULL;
+    (void)context;
+    if (line) {
+        (void)!write(STDERR_FILENO, line, strlen(line));
+        _exit(1);
+    }
+    signal(number, SIG_DFL);
+}
+
 int main(int argc, char **argv) {
     struct err e = {0};
     signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGBUS, &(struct sigaction){.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO}, NULL);
     const char *name = argc > 1 ? argv[1] : "help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 
-from harness import FAKE, ROOT, Server, Skip, chat_request, read_all, run, wait_for
+from harness import FAKE, REAL, ROOT, Server, Skip, chat_request, read_all, run, wait_for
 
 
 def stream_events(answer):
@@ -189,6 +189,20 @@ def test_model_file_that_is_overwritten():
             wait_for(lambda: s.call("GET", "/ready")[0] == 503, "the server to say that it is not ready")
             code, headers, answer = ask()
             assert code == 503 and answer["error"]["code"] == "engine_not_ready" and headers["retry-after"]
+
+
+def test_model_file_that_is_cut_short_under_its_reader():
+    source = os.environ.get("MOAT_TEST_MODEL")
+    if not source or not os.path.exists(source):
+        raise Skip("MOAT_TEST_MODEL is not there")
+    with tempfile.TemporaryDirectory() as folder:
+        model = os.path.join(folder, "m.gguf")
+        shutil.copy(source, model)
+        p = subprocess.Popen([REAL, "check", model], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: model in open(f"/proc/{p.pid}/maps").read(), "the file to be mapped")
+        os.truncate(model, 4096)
+        out, err = p.communicate(timeout=40)
+        assert (p.returncode, out) == (1, "") and err.startswith(f"moat: error: {model}: was cut short"), (p.returncode, out, err)
 
 
 def test_many_at_once():

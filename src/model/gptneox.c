@@ -24,6 +24,8 @@ struct gptneox *gptneox_load(struct loader *l, const struct gptneox_opts *opts) 
     if (!m)
         return NULL;
     m->output = load_embd(l, opts->untied, &m->embd, &m->untied);
+    if (opts->output_bias)
+        m->untied.bias = load_vector(l, LOAD_GLOBAL, "output.bias", hp->n_vocab, true);
     m->output_norm = load_norm(l, LOAD_GLOBAL, "output_norm", hp->n_embd, opts->norm_bias);
     m->q_scale = 1 / sqrtf((float)hp->d_k);
     m->layers = load_array(l, hp->n_layers, sizeof *m->layers);

@@ -28,6 +28,7 @@ struct gptneox_opts {
     bool fused;  /* q, k, v in attn_qkv */
     bool gated;  /* the feed-forward */
     bool untied; /* never without an output.weight */
+    bool output_bias;
     enum load_bias norm_bias, qkv_bias, bias;
     const char *attn_norm, *ffn_norm; /* names; ffn_norm may be NULL */
 };

@@ -10,8 +10,9 @@ void load_attn(struct loader *l, int layer, bool fused, enum load_bias qkv, enum
     if (l->e->code)
         return;
     const struct layer_shape *s = shape_of(l, layer);
+    bool one = fused ? !load_has(l, layer, "attn_q.weight") : load_has(l, layer, "attn_qkv.weight");
     uint64_t q = (uint64_t)s->n_heads * hp->d_k, k = (uint64_t)s->n_kv_heads * hp->d_k, v = (uint64_t)s->n_kv_heads * hp->d_v;
-    if (fused) {
+    if (one) {
         load_linear_rows(l, layer, "attn_qkv", (struct load_rows){0, q, q + k + v}, hp->n_embd, qkv, &out->q);
         load_linear_rows(l, layer, "attn_qkv", (struct load_rows){q, k, q + k + v}, hp->n_embd, qkv, &out->k);
         load_linear_rows(l, layer, "attn_qkv", (struct load_rows){q + k, v, q + k + v}, hp->n_embd, qkv, &out->v);

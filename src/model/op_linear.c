@@ -116,6 +116,7 @@ void op_ffn(struct pass *p, enum slot from, enum act act, const struct ffn *w) {
 
 struct logits_loop {
     struct pass *p;
+    const float *bias; /* [n_vocab] or NULL */
     const struct logits_opts *opts;
 };
 
@@ -126,6 +127,8 @@ static void finish_logits(void *ctx, uint32_t item, unsigned thread) {
     uint32_t n = p->m->hp.n_vocab;
     float *row = p->logits + (size_t)item * n;
     (void)thread;
+    if (loop->bias)
+        kern->add(n, row, loop->bias, row);
     if (loop->opts->scale != 0)
         kern->scale(n, row, loop->opts->scale, row);
     if (loop->opts->divide != 0)
@@ -137,7 +140,7 @@ static void finish_logits(void *ctx, uint32_t item, unsigned thread) {
 }
 
 void op_logits(struct pass *p, enum slot from, const struct linear *output, const struct logits_opts *opts) {
-    ASSERT(p->kept_wanted && output->w.k == p->m->hp.n_embd && output->w.n == p->m->hp.n_vocab && !output->bias);
+    ASSERT(p->kept_wanted && output->w.k == p->m->hp.n_embd && output->w.n == p->m->hp.n_vocab);
     p->layer = p->m->hp.n_layers;
     enum kern_acts_kind kind = kern_acts_kind(output->w.type);
     pass_flush(p, from, output->w.k, 1u << kind);
@@ -146,5 +149,5 @@ void op_logits(struct pass *p, enum slot from, const struct linear *output, cons
     struct linears_loop loop = {.n_parts = 1};
     loop.parts[0] = (struct part){&output->w, &p->acts[kind], p->logits, output->w.n};
     run_loop(p, &loop);
-    pool_for(p->m->pool, p->n_rows, finish_logits, &(struct logits_loop){p, opts});
+    pool_for(p->m->pool, p->n_rows, finish_logits, &(struct logits_loop){p, output->bias, opts});
 }

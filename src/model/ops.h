@@ -95,7 +95,8 @@ struct load_rows {
 };
 void load_linear_rows(struct loader *l, int layer, const char *name, struct load_rows rows, uint64_t k, enum load_bias bias,
                       struct linear *out);
-/* attn_q, attn_k, attn_v (fused: their rows in this order in one attn_qkv) and attn_output; ffn_gate, ffn_up and ffn_down. */
+/* attn_q, attn_k, attn_v (fused: their rows in this order in one attn_qkv; converters write either, `fused` is what the family's
+ * files usually have) and attn_output; ffn_gate, ffn_up and ffn_down. */
 void load_attn(struct loader *l, int layer, bool fused, enum load_bias qkv, enum load_bias output, struct attn *out);
 enum load_ffn { FFN_GATED, FFN_PLAIN, FFN_FUSED }; /* fused: rows of ffn_gate, then of ffn_up, in one ffn_up */
 void load_ffn(struct loader *l, int layer, enum load_ffn kind, enum load_bias bias, struct ffn *out);
@@ -156,7 +157,7 @@ void op_attention(struct pass *p, const struct attn_opts *opts);
 /* From here on only rows whose logits are wanted go on, in the caller's order: `slots` (a mask, 1 << slot) are what the rest of
  * the pass reads. Once, in the last layer after attention. */
 void op_wanted(struct pass *p, unsigned slots);
-/* logits = output(from), then * scale, / divide and the soft cap, where they are not 0. After op_wanted. */
+/* logits = output(from) with its bias, then * scale, / divide and the soft cap, where they are not 0. After op_wanted. */
 struct logits_opts {
     float scale, divide, softcap;
 };
@@ -173,4 +174,4 @@ struct family {
 };
 extern const struct family family_cohere, family_ernie4_5, family_exaone, family_falcon, family_gemma, family_gemma2,
     family_gemma3, family_gpt2, family_gptneox, family_granite, family_internlm2, family_llama, family_mpt, family_olmo2,
-    family_phi3, family_qwen2, family_qwen3, family_smollm3, family_stablelm, family_starcoder, family_starcoder2;
+    family_phi2, family_phi3, family_qwen2, family_qwen3, family_smollm3, family_stablelm, family_starcoder, family_starcoder2;

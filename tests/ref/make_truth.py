@@ -26,8 +26,8 @@ TOKENS = [(i * i * 37 + i * 101 + 13) % N_VOCAB for i in range(N_TOKENS)]
 
 
 def shapes(layers=2, **more):
-    return dict(vocab_size=N_VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
-                max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0, **more)
+    return {**dict(vocab_size=N_VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
+                   max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0), **more}
 
 
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16, rope_theta=5000.0)
@@ -38,6 +38,7 @@ HF = {
     "olmo2": ("olmo2", shapes()),
     "olmo3": ("olmo3", shapes(4, sliding_window=12, rope_parameters=YARN)),
     "starcoder2": ("starcoder2", shapes(sliding_window=None)),
+    "phi2": ("phi", shapes(num_key_value_heads=4, intermediate_size=128, partial_rotary_factor=0.5, hidden_act="gelu_new")),
     "ernie4_5": ("ernie4_5", shapes(head_dim=8, tie_word_embeddings=True)),
 }
 

@@ -15,6 +15,8 @@ static inline struct ch peek(const char *p, const char *end) {
     struct ch c = {0, END, 0};
     if (p == end)
         return c;
+    if ((uint8_t)*p < 0x80)
+        return (struct ch){(uint8_t)*p, uc_ascii[(uint8_t)*p], 1};
     c.len = utf8_decode(p, end, &c.cp);
     if (c.len == 0)
         c = (struct ch){0xfffd, UC_S, 1};

@@ -2,6 +2,21 @@
 #include "unicode_props.h"
 #include "unicode_tables.h"
 
+const uint32_t uc_ascii[128] = {
+    [0 ... 8] = UC_CC,     ['\t' ... '\r'] = UC_CSPACE,
+    [14 ... 31] = UC_CC,   [' '] = UC_Z,
+    ['!' ... '#'] = UC_PX, ['$'] = UC_S,
+    ['%' ... '*'] = UC_PX, ['+'] = UC_S,
+    [',' ... '/'] = UC_PX, ['0' ... '9'] = UC_ND,
+    [':' ... ';'] = UC_PX, ['<' ... '>'] = UC_S,
+    ['?' ... '@'] = UC_PX, ['A' ... 'Z'] = UC_LU,
+    ['[' ... ']'] = UC_PX, ['^'] = UC_S,
+    ['_'] = UC_PC,         ['`'] = UC_S,
+    ['a' ... 'z'] = UC_LL, ['{'] = UC_PX,
+    ['|'] = UC_S,          ['}'] = UC_PX,
+    ['~'] = UC_S,          [127] = UC_CC,
+};
+
 uint32_t uc_class(uint32_t cp) {
     if (cp > 0x10ffff)
         return UC_CN;

@@ -39,8 +39,9 @@ enum {
     UC_SPACE = UC_Z | UC_CSPACE, /* White_Space */
     UC_C = UC_CC | UC_CF | UC_CO | UC_CN,
 };
-uint32_t uc_class(uint32_t cp); /* one UC_ bit; beyond U+10FFFF UC_CN */
-uint32_t uc_lower(uint32_t cp); /* simple lower case (U+0130, the only one that has two letters, stays) */
+extern const uint32_t uc_ascii[128]; /* the classes of ASCII, for who looks at every byte */
+uint32_t uc_class(uint32_t cp);      /* one UC_ bit; beyond U+10FFFF UC_CN */
+uint32_t uc_lower(uint32_t cp);      /* simple lower case (U+0130, the only one that has two letters, stays) */
 
 /* The full canonical decomposition of cp, not reordered: 1..4 code points. */
 unsigned uc_decompose(uint32_t cp, uint32_t out[4]);

@@ -1,6 +1,7 @@
 /* tmpl_eval: expressions of the tree into values. */
 #include "tmpl_run.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- names, constants, containers ---------------------------------------------------------------------------------- */
@@ -308,13 +309,65 @@ static int eval_compare(struct render *r, const struct node *n, struct val *out)
     return 0;
 }
 
+static bool is_const(const struct node *n);
+
+static bool are_const(struct node *const *nodes, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (nodes[i] && !is_const(nodes[i]))
+            return false;
+    return true;
+}
+
+static bool is_const_call(const struct node *n) {
+    static const char *const of_context[] = {"map", "select", "reject", "selectattr", "rejectattr", "random"};
+    for (size_t i = 0; n->kind == NODE_FILTER && i < N_ITEMS(of_context); i++)
+        if (str_is(n->text, of_context[i]))
+            return false;
+    for (size_t i = 0; n->args && i < n->args->n_kw; i++)
+        if (!is_const(n->args->kw[i].value))
+            return false;
+    return n->func && n->a && is_const(n->a) &&
+           (!n->args || (!n->args->star && !n->args->star_star && are_const(n->args->pos, n->args->n)));
+}
+
+/* What jinja2 evaluates when it compiles. */
+static bool is_const(const struct node *n) {
+    switch ((enum node_kind)n->kind) {
+    case NODE_NAME:
+    case NODE_CALL: return false;
+    case NODE_FILTER:
+    case NODE_TEST: return is_const_call(n);
+    default: break;
+    }
+    return (!n->a || is_const(n->a)) && (!n->b || is_const(n->b)) && (!n->c || is_const(n->c)) && are_const(n->kids, n->n);
+}
+
+static bool is_negative(struct val v) {
+    return v.type == VAL_FLOAT ? signbit(v.f) : v.type == VAL_INT && v.i < 0;
+}
+
+/* left ** right. A negative number that jinja2 knows when it compiles is written into the code as -N, and there ** binds tighter. */
+static int power(struct render *r, bool left_is_const, const struct node *n, struct val left, struct val right, struct val *out) {
+    if (!left_is_const || !is_negative(left) || is_const(n))
+        return tmpl_arith(r, 'p', left, right, out);
+    if (tmpl_negate(r, left, true, &left) < 0 || tmpl_arith(r, 'p', left, right, out) < 0)
+        return tmpl_failed(r);
+    return tmpl_negate(r, *out, true, out);
+}
+
 static int eval_math(struct render *r, const struct node *n, struct val *out) {
     struct val left, right;
     if (tmpl_eval(r, n->kids[0], &left) < 0)
         return tmpl_failed(r);
-    for (uint32_t i = 1; i < n->n; i++)
-        if (tmpl_eval(r, n->kids[i], &right) < 0 || tmpl_arith(r, (char)n->ops[i - 1], left, right, &left) < 0)
+    for (uint32_t i = 1; i < n->n; i++) {
+        char op = (char)n->ops[i - 1];
+        if (tmpl_eval(r, n->kids[i], &right) < 0)
             return tmpl_failed(r);
+        int code = op == 'p' && is_negative(left) ? power(r, are_const(n->kids, i), n->kids[i], left, right, &left)
+                                                  : tmpl_arith(r, op, left, right, &left);
+        if (code < 0)
+            return code;
+    }
     *out = left;
     return 0;
 }

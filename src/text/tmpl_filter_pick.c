@@ -6,9 +6,14 @@
 
 /* ---- generators ----------------------------------------------------------------------------------------------------- */
 
+static int next_in(struct render *r, struct gen *g, struct val *out) {
+    struct iter unused;
+    return tmpl_is_iterable(g->in.over) ? tmpl_next(r, &g->in, out) : tmpl_iter(r, g->in.over, &unused);
+}
+
 static int next_mapped(struct render *r, struct gen *g, struct val *out) {
     struct val item;
-    int more = tmpl_next(r, &g->in, &item);
+    int more = next_in(r, g, &item);
     if (more <= 0)
         return more;
     int code = g->func ? tmpl_apply(r, g->func, item, &g->args, out) : tmpl_get_path(r, item, g->attribute, g->fill, out);
@@ -17,7 +22,7 @@ static int next_mapped(struct render *r, struct gen *g, struct val *out) {
 
 static int next_picked(struct render *r, struct gen *g, struct val *out) {
     int more;
-    while ((more = tmpl_next(r, &g->in, out)) > 0) {
+    while ((more = next_in(r, g, out)) > 0) {
         struct val tested, passes;
         if (tmpl_get_path(r, *out, g->attribute, (struct val){0}, &tested) < 0)
             return tmpl_failed(r);
@@ -51,7 +56,8 @@ static struct gen *new_gen(struct call *c, size_t n, int (*next)(struct render *
         g->in.over = empty;
         return empty.list ? g : NULL;
     }
-    return tmpl_iter(r, c->self, &g->in) < 0 ? NULL : g;
+    g->in.over = c->self; /* what cannot be iterated over is an error when the first item is asked for */
+    return g;
 }
 
 /* The filter or test that argument n names. */

@@ -179,5 +179,8 @@ int tmpl_call_loop(struct render *r, const struct loop *l, struct val iterable, 
     int flow = tmpl_exec_for(r, l->node, l->outer, iterable, l->depth0 + 1);
     r->out = old;
     r->calls--;
-    return flow < 0 ? flow : tmpl_text_end(r, &text, out);
+    if (flow < 0 || tmpl_text_end(r, &text, out) < 0)
+        return flow < 0 ? flow : tmpl_failed(r);
+    out->flags = r->autoescape ? FLAG_MARKUP : 0;
+    return 0;
 }

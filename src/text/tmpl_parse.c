@@ -334,6 +334,20 @@ static struct node *parse_set(struct parser *p) {
     return p->e->code ? NULL : with_body(p, n, "endset");
 }
 
+/* The name of a macro or parameter: true, false and none are constants, in either spelling. */
+static bool parse_new_name(struct parser *p, struct str *name) {
+    static const char *const constants[] = {"true", "True", "false", "False", "none", "None"};
+    *name = p->at->text;
+    if (!parse_expect(p, LEX_NAME))
+        return false;
+    for (size_t i = 0; i < N_ITEMS(constants); i++)
+        if (str_is(*name, constants[i])) {
+            parse_fail(p, "can't assign to 'name'");
+            return false;
+        }
+    return true;
+}
+
 /* (a, b=1) of a macro or call block. */
 static bool parse_signature(struct parser *p, struct node_macro *m) {
     struct parse_list names = {0}, initial = {0};
@@ -344,10 +358,7 @@ static bool parse_signature(struct parser *p, struct node_macro *m) {
         if (names.n && !parse_expect(p, LEX_COMMA))
             return false;
         struct node *name = parse_node(p, NODE_NAME);
-        if (!name)
-            return false;
-        name->text = p->at->text;
-        if (!parse_expect(p, LEX_NAME))
+        if (!name || !parse_new_name(p, &name->text))
             return false;
         name->id = parse_intern(p, name->text);
         if (!parse_add(p, &names, name))
@@ -403,8 +414,7 @@ static struct node *parse_macro(struct parser *p) {
     p->at++;
     if (!n || !m)
         return NULL;
-    m->name = p->at->text;
-    if (!parse_expect(p, LEX_NAME))
+    if (!parse_new_name(p, &m->name))
         return NULL;
     n->id = parse_intern(p, m->name);
     return parse_signature(p, m) ? parse_macro_body(p, n, m, "endmacro") : NULL;

@@ -17,9 +17,10 @@ static int byte_of_spelling(uint32_t cp) {
     return (int)(k < 33 ? k : k < 67 ? 0x7f + k - 33 : 0xad);
 }
 
-/* Undoes the spelling; what is not spelled so is left as it is. Returns the number of bytes, at most s.n. */
-static size_t unspell_bytes(struct str s, char *out) {
+/* Undoes the spelling; what is not spelled so is left as it is, and *whole false. Returns the number of bytes, at most s.n. */
+static size_t unspell_bytes(struct str s, char *out, bool *whole) {
     size_t n = 0;
+    *whole = true;
     for (const char *p = s.p, *end = s.p + s.n; p < end;) {
         uint32_t cp = 0;
         unsigned len = utf8_decode(p, end, &cp);
@@ -30,6 +31,7 @@ static size_t unspell_bytes(struct str s, char *out) {
         } else {
             memcpy(out + n, p, len);
             n += len;
+            *whole = false;
         }
         p += len;
     }
@@ -70,8 +72,13 @@ static struct str text_of(const struct tok *t, uint32_t id, char *room) {
     }
     if (added || (t->model == TOK_BPE && t->kinds[id] == TOK_USER))
         return name;
-    bool first_only = t->model == TOK_WORDPIECE;
-    return (struct str){room, t->model == TOK_BPE ? unspell_bytes(name, room) : unspell_spaces(name, first_only, room)};
+    if (t->model != TOK_BPE)
+        return (struct str){room, unspell_spaces(name, t->model == TOK_WORDPIECE, room)};
+    bool whole;
+    size_t n = unspell_bytes(name, room, &whole);
+    if (!whole)
+        t->whole[id] = TOK_WHOLE_NEVER;
+    return (struct str){room, n};
 }
 
 /* Copies a piece's name and returns its bytes. Converters write SentencePiece's user-defined runs of spaces as spaces, but the
@@ -119,7 +126,7 @@ bool tok_is_special(const struct tok *t, uint32_t id) {
 
 static bool may_come_of_text(const struct tok *t, uint32_t id) {
     bool normal = t->kinds[id] == TOK_NORMAL || (t->kinds[id] == TOK_USER && t->model != TOK_BPE);
-    return normal && t->texts[id].n > 0;
+    return normal && t->texts[id].n > 0 && t->whole[id] != TOK_WHOLE_NEVER;
 }
 
 static int index_pieces(struct tok *t, struct err *e) {

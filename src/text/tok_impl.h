@@ -122,8 +122,8 @@ struct tok {
     int (*encode)(struct tok_enc *x, struct str s); /* appends the ids of text without added tokens; 0 or ERR_* */
 };
 enum { TOK_STRIP_LEFT = 1, TOK_STRIP_RIGHT = 2 }; /* an added token takes the white space before or behind it */
-/* Is a text, taken as a word, encoded as this one token? */
-enum { TOK_WHOLE_UNKNOWN, TOK_WHOLE_YES, TOK_WHOLE_NO };
+/* Is a text, taken as a word, encoded as this one token? Never, whatever the text: a name that does not spell bytes (BPE). */
+enum { TOK_WHOLE_UNKNOWN, TOK_WHOLE_YES, TOK_WHOLE_NO, TOK_WHOLE_NEVER };
 
 /* One symbol of a word that is being merged. */
 struct tok_symbol {

@@ -26,12 +26,13 @@ DEPS_OBJ = $(BUILD)/deps/yyjson.o $(BUILD)/deps/llhttp.o $(BUILD)/deps/llhttp_ap
 # Which machine the program is for: the tiers of kern that this target can hold.
 TARGET := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 TIERS_x86_64 := avx2 avxvnni avx512 amx
-TIERS_aarch64 := neon
+TIERS_aarch64 := neon i8mm
 ISA_avx2 := -mavx2 -mfma -mf16c
 ISA_avxvnni := $(ISA_avx2) -mavxvnni
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c -mprefer-vector-width=512
 ISA_amx := $(ISA_avx512) -mamx-tile -mamx-int8
 ISA_neon := -march=armv8.2-a+dotprod
+ISA_i8mm := $(ISA_neon)+i8mm
 ALL_TIERS := $(TIERS_x86_64) $(TIERS_aarch64)
 OTHER_TIERS := $(filter-out $(TIERS_$(TARGET)),$(ALL_TIERS))
 

@@ -116,7 +116,7 @@ uint64_t kern_attn_part_bytes(const struct kern_attn *job);
 /* Filled with the plain C text first, then overwritten by what the CPU has. y, x, out may be the same array where both are
  * named in one argument list of elementwise operations; nowhere else. n is a count of floats, any value. */
 struct kern {
-    const char *name; /* "c", "avx2", "avxvnni", "avx512", "amx", "neon" */
+    const char *name; /* "c", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm" */
     uint32_t panel;   /* rows in a panel: the unit in which acts_fill is split */
 
     /* Rows [from, to) of x (x_stride floats apart), from a multiple of `panel`. Sets faults[row] = 1 where a value is not

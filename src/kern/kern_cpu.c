@@ -62,15 +62,19 @@ static bool has_amx(const struct cpu *cpu) {
 #include <sys/auxv.h>
 
 struct cpu {
-    unsigned long hwcap;
+    unsigned long hwcap, hwcap2;
 };
 
 static struct cpu cpu_read(void) {
-    return (struct cpu){getauxval(AT_HWCAP)};
+    return (struct cpu){getauxval(AT_HWCAP), getauxval(AT_HWCAP2)};
 }
 
 static bool has_neon(const struct cpu *cpu) {
     return cpu->hwcap & 1ul << 20; /* ASIMDDP: the dot products */
+}
+
+static bool has_i8mm(const struct cpu *cpu) {
+    return has_neon(cpu) && (cpu->hwcap2 & 1ul << 13); /* I8MM: byte matrix products */
 }
 
 #else
@@ -98,7 +102,7 @@ static const struct tier {
     {&kern_avx2, has_avx2}, {&kern_avxvnni, has_avxvnni}, {&kern_avx512, has_avx512}, {&kern_amx, has_amx},
 #endif
 #ifdef __aarch64__
-    {&kern_neon, has_neon},
+    {&kern_neon, has_neon}, {&kern_i8mm, has_i8mm},
 #endif
 };
 

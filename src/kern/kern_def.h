@@ -16,7 +16,7 @@ const struct kern *kern_choose(const struct kern *const *choices, unsigned n, co
 /* Whether a tier computes what the definition does: small products of each kind, about a millisecond. */
 bool kern_check(const struct kern *kern);
 
-extern const struct kern kern_c, kern_avx2, kern_avxvnni, kern_avx512, kern_amx, kern_neon;
+extern const struct kern kern_c, kern_avx2, kern_avxvnni, kern_avx512, kern_amx, kern_neon, kern_i8mm;
 
 enum {
     LANES = 16,                          /* of a sum over one vector (numerics 5) */

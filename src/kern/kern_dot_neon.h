@@ -1,5 +1,5 @@
-/* kern_dot_neon: products on 64-bit ARM with dot products (sdot). Included by kern_neon.c only; acts_fill_neon and matmul_neon
- * are its entries.
+/* kern_dot_neon: products on 64-bit ARM with dot products (sdot), and where the compiler may use them (kern_i8mm.c) with byte
+ * matrix products (smmla). acts_fill_neon and matmul_neon are its entries.
  *
  * A vector lane is an output: quarter v of a tile is outputs 4v..4v+3, and so one q register holds four k of each of them, as the
  * packed layout has them. sdot multiplies it by four activations of a row, which it takes from a lane of the row's register,
@@ -8,8 +8,8 @@
  *
  * Activations, a panel of T rows. Quantised: [block][T] lines, see struct acts_line. Dense: [k][T] floats.
  *
- * i8mm (smmla) would take eight k of two outputs and two rows at once: another chunk layout and panels of pairs, for which a
- * machine has to show that it pays. */
+ * smmla multiplies eight k of two rows by those of two outputs: many rows meet a chunk whose weights lie so that a q register holds
+ * two outputs' eight k. The sums are the same integers. */
 #pragma once
 
 #include <arm_neon.h>
@@ -29,6 +29,11 @@ enum { DOT_T = 4, DOT_STREAM = 4, DOT_R = 1, DOT_SPAN = 1, CHUNK_BYTES = 32 * 96
 #endif
 
 enum { DOT_AHEAD = 4096 /* bytes that GEMV prefetches ahead */ };
+#ifdef __ARM_FEATURE_MATMUL_INT8
+enum { DOT_MM = 1 };
+#else
+enum { DOT_MM = 0 };
+#endif
 
 /* 32 activations of a row: d * q; sums of the halves; d times the whole sum, rounded once. */
 struct acts_line {
@@ -151,8 +156,16 @@ DOT_INLINE struct dot_quad dot_read(const struct kern_layout *f, const uint8_t *
 
 /* ---- chunks: blocks unpacked for many rows ------------------------------------------------------------------------------- */
 
-/* Weights of a block, [8 groups][16][4], then terms, [16] each; those of the second halves follow the first. */
+/* Weights of a block, [8 groups][16][4] (with DOT_MM [4][4 quarters][2][2 outputs][8] in two planes, see dot_pair), then terms, [16]
+ * each; those of the second halves follow the first. */
 enum { CHUNK_D = 512, CHUNK_SUB = 640, CHUNK_MIN = 768, CHUNK_SUB_MIN = 832, CHUNK_BLOCK = 960 };
+
+/* Four k of four outputs and the next four become eight k of the first two outputs and of the last two. */
+DOT_INLINE void dot_pair(int8x16_t *w) {
+    int32x4_t low = vreinterpretq_s32_s8(w[0]), high = vreinterpretq_s32_s8(w[1]);
+    w[0] = vreinterpretq_s8_s32(vzip1q_s32(low, high));
+    w[1] = vreinterpretq_s8_s32(vzip2q_s32(low, high));
+}
 
 DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, const uint8_t *tile, uint32_t b0, uint32_t n,
                            uint8_t *out) {
@@ -160,6 +173,10 @@ DOT_INLINE void dot_unpack(const struct kern_layout *f, struct dot_plan plan, co
         for (unsigned v = 0; v < 4; v++) {
             struct dot_quad from = dot_read(f, tile + (size_t)(b / f->blocks) * f->bytes, b % f->blocks, v);
             uint8_t *to = out + v * 16;
+            DOT_UNROLL
+            for (unsigned g = 0; g < 8; g += 2)
+                if (DOT_MM)
+                    dot_pair(&from.w[g]);
             DOT_UNROLL
             for (unsigned g = 0; g < 8; g++)
                 vst1q_s8((int8_t *)to + g * 64, from.w[g]);
@@ -214,6 +231,54 @@ DOT_INLINE float32x4_t dot_add(struct dot_plan plan, const struct dot_quad *w, c
     }
     return plan.min ? vfmaq_n_f32(y, w->m, x->ds) : y;
 }
+
+#ifdef __ARM_FEATURE_MATMUL_INT8
+/* Eight k at a time of T rows, two rows in a register; a row without a second one is its own. */
+struct dot_acts {
+    int8x16_t q[4][DOT_T / 2];
+};
+DOT_INLINE struct dot_acts dot_acts_read(const struct acts_line *x, const unsigned T) {
+    struct dot_acts out;
+    DOT_UNROLL
+    for (unsigned p = 0; p < (T + 1) / 2; p++)
+        DOT_UNROLL
+    for (unsigned half = 0; half < 2; half++) {
+        int64x2_t a = vreinterpretq_s64_s8(vld1q_s8(x[2 * p].q + 16 * half));
+        int64x2_t b = vreinterpretq_s64_s8(vld1q_s8(x[2 * p + 1 < T ? 2 * p + 1 : 2 * p].q + 16 * half));
+        out.q[2 * half][p] = vreinterpretq_s8_s64(vzip1q_s64(a, b));
+        out.q[2 * half + 1][p] = vreinterpretq_s8_s64(vzip2q_s64(a, b));
+    }
+    return out;
+}
+
+/* A chunk's block for T rows; y[t] is quarter v of row t. */
+DOT_INLINE void dot_chunk_rows(struct dot_plan plan, const struct dot_quad *w, const struct dot_acts *a,
+                               const struct acts_line *x, const unsigned T, float32x4_t *y) {
+    int32x4_t sum[DOT_T][2];
+    DOT_UNROLL
+    for (unsigned p = 0; p < (T + 1) / 2; p++) {
+        int32x4_t two[2]; /* of the first two outputs, of the last two: both rows */
+        DOT_UNROLL
+        for (unsigned half = 0; half < 2; half++) {
+            if (half == 0 || plan.halves)
+                two[0] = two[1] = vdupq_n_s32(0);
+            DOT_UNROLL
+            for (unsigned i = 0; i < 4; i++)
+                two[i % 2] = vmmlaq_s32(two[i % 2], a->q[2 * half + i / 2][p], w->w[4 * half + i]);
+            if (!plan.halves && half == 0)
+                continue;
+            const unsigned at = plan.halves ? half : 0;
+            int64x2_t first = vreinterpretq_s64_s32(two[0]), last = vreinterpretq_s64_s32(two[1]);
+            sum[2 * p][at] = vreinterpretq_s32_s64(vzip1q_s64(first, last));
+            if (2 * p + 1 < T)
+                sum[2 * p + 1][at] = vreinterpretq_s32_s64(vzip2q_s64(first, last));
+        }
+    }
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++)
+        y[t] = dot_add(plan, w, &x[t], sum[t], y[t]);
+}
+#endif
 
 /* The same for T rows; y[t] is quarter v of row t. */
 DOT_INLINE void dot_rows(struct dot_plan plan, const struct dot_quad *w, const struct acts_line *x, const unsigned T,
@@ -280,13 +345,20 @@ DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *
     const struct acts_line *line = (const struct acts_line *)x;
     for (uint32_t b = 0; b < n_blocks; b++, w += CHUNK_BLOCK, line += T) {
         dot_bring(ahead, b);
+#ifdef __ARM_FEATURE_MATMUL_INT8
+        const struct dot_acts acts = dot_acts_read(line, T);
+#endif
         for (unsigned v = 0; v < 4; v++) {
             struct dot_quad quad = dot_chunk_read(plan, w, v);
             float32x4_t y[DOT_T];
             DOT_UNROLL
             for (unsigned t = 0; t < T; t++)
                 y[t] = vld1q_f32(out + t * KERN_TILE + 4 * v);
+#ifdef __ARM_FEATURE_MATMUL_INT8
+            dot_chunk_rows(plan, &quad, &acts, line, T, y);
+#else
             dot_rows(plan, &quad, line, T, y);
+#endif
             DOT_UNROLL
             for (unsigned t = 0; t < T; t++)
                 vst1q_f32(out + t * KERN_TILE + 4 * v, y[t]);

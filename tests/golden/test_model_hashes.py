@@ -28,12 +28,12 @@ def ids(n, seed, n_vocab):
 TINY_LINES = [ids(1, 1, N_VOCAB), ids(70, 2, N_VOCAB), ids(600, 3, N_VOCAB)]  # 600: past a split of attention
 DEFAULT_LINES = [ids(5, 1, DEFAULT_N_VOCAB), ids(48, 2, DEFAULT_N_VOCAB)]
 WAYS = [[], ["--chunk", "1"], ["--chunk", "7"], ["--chunk", "32", "--threads", "3"], ["--threads", "1"], ["--together"],
-        ["--together", "--chunk", "13", "--threads", "2"]]
+        ["--together", "--chunk", "13", "--threads", "2"], ["--threads", "16"], ["--together", "--threads", "8"]]
 
 
 def isas():
     """Those that this machine has."""
-    for name in ("c", "avx2", "avxvnni", "avx512", "amx", "neon"):
+    for name in ("c", "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm"):
         probe = subprocess.run([MOAT, "logits", os.path.join(HERE, "models", "tiny-llama.gguf"), "--jsonl", "--isa", name], input=b"",
                                capture_output=True)
         if probe.returncode == 0:

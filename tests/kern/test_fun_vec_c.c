@@ -1,6 +1,7 @@
 /* kern_body.inc over vectors in plain C: its logic on every machine, and under the sanitizers. */
 #include "kern/vec_c.h"
 #include "kern/kern_dot.h"
+enum { DOT_T = 1 }; /* acts_fill_def takes any row */
 #include "kern/kern_body.inc"
 
 static const struct kern kern_vec_c = KERN_TABLE("vec_c", acts_fill_def, matmul_def);

@@ -42,8 +42,9 @@ static void load_layer(struct loader *l, int i, bool head_norms, struct layer *t
 }
 
 /* The 27B sizes scale queries by the embedding's share of a head, the others by the width of a head. */
-static struct gemma *load(struct loader *l, uint32_t window_period, uint32_t layers_of_27b, bool head_norms) {
-    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
+static struct gemma *load(struct loader *l, uint32_t window_period, uint32_t layers_of_27b, const struct kern_rope_spec *rope,
+                          bool head_norms) {
+    const struct hparams *hp = load_hp(l);
     struct gemma *m = load_own(l, sizeof *m);
     if (!m)
         return NULL;
@@ -55,7 +56,7 @@ static struct gemma *load(struct loader *l, uint32_t window_period, uint32_t lay
     m->embd_scale = sqrtf((float)hp->n_embd);
     float q_width = hp->n_layers == layers_of_27b ? (float)hp->n_embd / (float)hp->layers[0].n_heads : (float)hp->d_k;
     m->q_scale = 1 / sqrtf(q_width);
-    m->rope = load_rope(l, &hp->rope, false);
+    m->rope = load_rope(l, rope, false);
     m->layers = load_array(l, hp->n_layers, sizeof *m->layers);
     for (int i = 0; m->layers && i < (int)hp->n_layers; i++)
         load_layer(l, i, head_norms, &m->layers[i]);
@@ -72,7 +73,8 @@ static void load_gemma1(struct loader *l) {
 }
 
 static void load_gemma2(struct loader *l) {
-    struct gemma *m = load(l, 2, 46, false);
+    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
+    struct gemma *m = load(l, 2, 46, &hp->rope, false);
     if (!m)
         return;
     m->rope_local = m->rope;
@@ -80,15 +82,43 @@ static void load_gemma2(struct loader *l) {
     m->logit_cap = load_positive(l, "final_logit_softcapping", 30);
 }
 
+/* Layers of the sizes of Gemma 3, where something depends on the size. */
+enum { LAYERS_1B = 26, LAYERS_4B = 34, LAYERS_12B = 48, LAYERS_27B = 62 };
+
+/* Ollama's converter leaves out what all sizes have in common (the epsilon, the bases), and the scaling of those that see images;
+ * it has other names for the bases, and wrote a cap for the 1B that the model does not have. */
+static bool by_ollama(const struct loader *l) {
+    return load_has_key(l, "mm.tokens_per_image") || load_has_key(l, "rope.local.freq_base") ||
+           load_has_key(l, "rope.global.freq_base");
+}
+
+static struct kern_rope_spec rope_by_ollama(struct loader *l) {
+    const struct hparams *hp = load_hp(l);
+    struct kern_rope_spec spec = hp->rope;
+    spec.base = load_positive(l, "rope.freq_base", load_positive(l, "rope.global.freq_base", 1e6f));
+    bool stretched = hp->n_layers == LAYERS_4B || hp->n_layers == LAYERS_12B || hp->n_layers == LAYERS_27B;
+    if (stretched && !load_has_key(l, "rope.scaling.factor")) {
+        spec.scaling = KERN_ROPE_LINEAR;
+        spec.factor = 8;
+    }
+    return spec;
+}
+
 static void load_gemma3(struct loader *l) {
-    struct gemma *m = load(l, 6, 62, true);
+    bool ollama = by_ollama(l);
+    const struct hparams *hp = load_hparams_or(l, "attention.layer_norm_rms_epsilon", ollama ? 1e-6f : 0);
+    struct kern_rope_spec spec = ollama ? rope_by_ollama(l) : hp->rope;
+    struct gemma *m = load(l, 6, LAYERS_27B, &spec, true);
     if (!m)
         return;
-    if (load_f32(l, "rope.freq_base", 0) == 0)
+    if (!ollama && !load_has_key(l, "rope.freq_base"))
         load_refuse(l, "rope.freq_base", "is missing, and no size of Gemma 3 has the usual base");
-    struct kern_rope_spec local = {
-        .n_dims = load_hp(l)->n_rot, .base = load_positive(l, "rope.freq_base_swa", 10000), .factor = 1};
-    m->rope_local = load_rope(l, &local, false);
+    float base = load_positive(l, "rope.freq_base_swa", load_positive(l, "rope.local.freq_base", 10000));
+    m->rope_local = load_rope(l, &(struct kern_rope_spec){.n_dims = hp->n_rot, .base = base, .factor = 1}, false);
+    float cap = load_f32(l, "final_logit_softcapping", 0); /* of models that were made from Gemma 3 */
+    if (cap < 0)
+        load_refuse(l, "final_logit_softcapping", "is below 0");
+    m->logit_cap = ollama && hp->n_layers == LAYERS_1B ? 0 : cap;
 }
 
 static void forward(struct pass *p) {
@@ -126,4 +156,6 @@ static void forward(struct pass *p) {
 
 const struct family family_gemma = {.arch = "gemma", .load = load_gemma1, .forward = llama_forward};
 const struct family family_gemma2 = {.arch = "gemma2", .load = load_gemma2, .forward = forward};
-const struct family family_gemma3 = {.arch = "gemma3", .load = load_gemma3, .forward = forward};
+/* Ollama keeps the encoder of images in the same file; no answer to a text depends on it. */
+static const char *const ignored[] = {"v.*", "mm.*", NULL};
+const struct family family_gemma3 = {.arch = "gemma3", .load = load_gemma3, .forward = forward, .ignored = ignored};

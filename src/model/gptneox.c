@@ -27,7 +27,7 @@ struct gptneox *gptneox_load(struct loader *l, const struct gptneox_opts *opts) 
     if (opts->output_bias)
         m->untied.bias = load_vector(l, LOAD_GLOBAL, "output.bias", hp->n_vocab, true);
     m->output_norm = load_norm(l, LOAD_GLOBAL, "output_norm", hp->n_embd, opts->norm_bias);
-    m->q_scale = 1 / sqrtf((float)hp->d_k);
+    m->q_scale = load_positive(l, "attention.scale", 1 / sqrtf((float)hp->d_k));
     m->layers = load_array(l, hp->n_layers, sizeof *m->layers);
     for (int i = 0; m->layers && i < (int)hp->n_layers; i++)
         load_layer(l, i, opts, &m->layers[i]);

@@ -14,7 +14,6 @@ static void load(struct loader *l) {
     if (!m)
         return;
     m->embd_scale = load_positive(l, "embedding_scale", 1);
-    m->q_scale = load_positive(l, "attention.scale", m->q_scale);
     m->residual_scale = load_positive(l, "residual_scale", 1);
     m->logit_divisor = load_positive(l, "logit_scale", 1);
 }

@@ -12,9 +12,13 @@ struct key {
     char z[160];
 };
 
+/* Whoever asks for a key knows it: see load_check_all_used. */
 static struct key key_of(const struct loader *l, const char *name) {
     struct key k;
     snprintf(k.z, sizeof k.z, "%.*s.%s", (int)(l->arch.n < 64 ? l->arch.n : 64), l->arch.p, name);
+    const struct gguf_kv *kv = gguf_find(l->g, k.z);
+    if (kv)
+        l->keys_used[kv - gguf_kv(l->g, 0)] = true;
     return k;
 }
 
@@ -22,8 +26,8 @@ static bool failed(const struct loader *l) {
     return l->e->code != 0;
 }
 
-static bool has_key(const struct loader *l, const char *name) {
-    return gguf_find(l->g, key_of(l, name).z) != NULL;
+bool load_has_key(const struct loader *l, const char *key) {
+    return gguf_find(l->g, key_of(l, key).z) != NULL;
 }
 
 uint32_t load_u32(struct loader *l, const char *key, uint32_t absent) {
@@ -68,7 +72,7 @@ static uint32_t need_u32(struct loader *l, const char *key, uint32_t min, uint32
 }
 
 static uint32_t may_u32(struct loader *l, const char *key, uint32_t absent, uint32_t min, uint32_t max) {
-    return has_key(l, key) ? need_u32(l, key, min, max) : absent;
+    return load_has_key(l, key) ? need_u32(l, key, min, max) : absent;
 }
 
 float load_positive(struct loader *l, const char *key, float absent) {
@@ -95,10 +99,10 @@ static void read_layer_shapes(struct loader *l) {
         return;
     need_layers(l, "attention.head_count", 1, HEADS_MAX, heads);
     memcpy(kv, heads, n * sizeof *kv);
-    if (has_key(l, "attention.head_count_kv"))
+    if (load_has_key(l, "attention.head_count_kv"))
         need_layers(l, "attention.head_count_kv", 1, HEADS_MAX, kv);
     need_layers(l, "feed_forward_length", 1, FF_MAX, ff);
-    if (has_key(l, "attention.sliding_window"))
+    if (load_has_key(l, "attention.sliding_window"))
         need_layers(l, "attention.sliding_window", 0, CTX_MAX, window);
     for (uint32_t i = 0; i < n && !failed(l); i++) {
         if (heads[i] % kv[i] != 0)
@@ -135,28 +139,38 @@ static void read_head_dims(struct loader *l) {
     if (failed(l))
         return;
     uint32_t heads = hp->layers[0].n_heads;
-    if (!has_key(l, "attention.key_length") && hp->n_embd % heads != 0)
+    if (!load_has_key(l, "attention.key_length") && hp->n_embd % heads != 0)
         err_set(l->e, ERR_INPUT, key_of(l, "attention.head_count").z, "is %u, which does not divide the embedding_length %u",
                 heads, hp->n_embd);
     hp->d_k = may_u32(l, "attention.key_length", hp->n_embd / heads, 1, KERN_HEAD_MAX);
     hp->d_v = may_u32(l, "attention.value_length", hp->d_k, 1, KERN_HEAD_MAX);
     hp->n_rot = may_u32(l, "rope.dimension_count", hp->d_k, 2, hp->d_k);
-    const char *key = has_key(l, "rope.dimension_count") ? "rope.dimension_count" : "attention.key_length";
+    const char *key = load_has_key(l, "rope.dimension_count") ? "rope.dimension_count" : "attention.key_length";
     if (!failed(l) && hp->n_rot % 2 != 0)
         err_set(l->e, ERR_INPUT, key_of(l, key).z, "is %u; rotated dimensions come in pairs", hp->n_rot);
 }
 
-/* The attention factor of YaRN: 0.1 ln(factor) + 1, times what the file says (arXiv 2309.00071, section 3.4). */
+static double yarn_mscale(float factor, float by) {
+    return factor > 1 ? 0.1 * (double)by * kern_log((double)factor) + 1 : 1;
+}
+
+/* The attention factor of YaRN: 0.1 ln(factor) + 1 (arXiv 2309.00071, section 3.4), over the same with yarn_log_multiplier for 1
+ * (DeepSeek's mscale_all_dim), or what yarn_attn_factor says; times attn_factor. */
 static void read_yarn(struct loader *l, struct kern_rope_spec *r) {
-    r->scaling = KERN_ROPE_YARN;
     r->original_ctx = (float)may_u32(l, "rope.scaling.original_context_length", l->hp.n_ctx_train, 1, CTX_MAX);
     r->beta_fast = load_positive(l, "rope.scaling.yarn_beta_fast", 32);
     r->beta_slow = load_positive(l, "rope.scaling.yarn_beta_slow", 1);
     r->ext_factor = load_f32(l, "rope.scaling.yarn_ext_factor", 1);
     r->yarn_truncate = true;
-    float by_file = load_positive(l, "rope.scaling.attn_factor", 1);
-    if (!failed(l))
-        r->attn_factor = (float)((double)by_file * (r->factor > 1 ? 0.1 * kern_log((double)r->factor) + 1 : 1));
+    float below = load_f32(l, "rope.scaling.yarn_log_multiplier", 0);
+    if (below < 0)
+        load_refuse(l, "rope.scaling.yarn_log_multiplier", "is below 0");
+    if (failed(l))
+        return;
+    double yarn = yarn_mscale(r->factor, 1) / yarn_mscale(r->factor, below);
+    if (load_has_key(l, "rope.scaling.yarn_attn_factor"))
+        yarn = (double)load_positive(l, "rope.scaling.yarn_attn_factor", 1);
+    r->attn_factor = (float)((double)r->attn_factor * yarn);
 }
 
 /* A factor without a type is linear scaling, and so is the older key. */
@@ -165,18 +179,23 @@ static void read_rope(struct loader *l) {
     struct str type = {0};
     *r = (struct kern_rope_spec){.n_dims = l->hp.n_rot, .base = load_positive(l, "rope.freq_base", 10000)};
     r->factor = load_positive(l, "rope.scaling.factor", load_positive(l, "rope.scale_linear", 1));
+    r->attn_factor = load_positive(l, "rope.scaling.attn_factor", 1);
     struct str absent = r->factor == 1 ? STR("none") : STR("linear");
     if (failed(l) || gguf_str_or(l->g, key_of(l, "rope.scaling.type").z, absent, &type, l->e) < 0)
         return;
     if (str_is(type, "linear"))
         r->scaling = KERN_ROPE_LINEAR;
     else if (str_is(type, "yarn"))
-        read_yarn(l, r);
+        r->scaling = KERN_ROPE_YARN;
     else if (str_is(type, "longrope"))
         r->scaling = KERN_ROPE_LONGROPE;
     else if (!str_is(type, "none"))
         err_set(l->e, ERR_INPUT, key_of(l, "rope.scaling.type").z, "is '%.*s'; known are none, linear, yarn and longrope",
                 (int)(type.n < 64 ? type.n : 64), type.p);
+    struct kern_rope_spec yarn = *r;
+    read_yarn(l, &yarn); /* its keys mean nothing elsewhere, but must not be nonsense */
+    if (r->scaling == KERN_ROPE_YARN)
+        *r = yarn;
 }
 
 /* Rows of the embedding, tokens of the tokenizer and vocab_size are one number. */
@@ -251,6 +270,10 @@ static void leave_out_further_layers(struct loader *l) {
 }
 
 const struct hparams *load_hparams(struct loader *l, const char *eps_key) {
+    return load_hparams_or(l, eps_key, 0);
+}
+
+const struct hparams *load_hparams_or(struct loader *l, const char *eps_key, float eps) {
     struct hparams *hp = &l->hp;
     check_kind(l);
     /* A layer has several tensors, so their number bounds the layers before anything is allocated for them. */
@@ -259,9 +282,9 @@ const struct hparams *load_hparams(struct loader *l, const char *eps_key) {
     leave_out_further_layers(l);
     hp->n_ctx_train = need_u32(l, "context_length", 1, CTX_MAX);
     hp->n_embd = need_u32(l, "embedding_length", 1, EMBD_MAX);
-    if (!failed(l) && !has_key(l, eps_key))
+    if (!failed(l) && eps == 0 && !load_has_key(l, eps_key))
         err_set(l->e, ERR_INPUT, key_of(l, eps_key).z, "is missing");
-    hp->eps = load_positive(l, eps_key, 1);
+    hp->eps = load_positive(l, eps_key, eps == 0 ? 1 : eps);
     if (!failed(l))
         read_layer_shapes(l);
     read_head_dims(l);

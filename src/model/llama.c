@@ -31,7 +31,7 @@ struct llama *llama_load(struct loader *l, const struct llama_opts *opts) {
     m->output = load_embd(l, opts->untied, &m->embd, &m->untied);
     m->output_norm = load_norm(l, LOAD_GLOBAL, "output_norm", hp->n_embd, BIAS_NONE);
     m->rope = load_rope(l, opts->rope, opts->adjacent);
-    m->q_scale = 1 / sqrtf((float)hp->d_k);
+    m->q_scale = load_positive(l, "attention.scale", 1 / sqrtf((float)hp->d_k));
     m->embd_scale = m->residual_scale = 1;
     m->layers = load_array(l, hp->n_layers, sizeof *m->layers);
     for (int i = 0; m->layers && i < (int)hp->n_layers; i++)

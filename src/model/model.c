@@ -36,7 +36,8 @@ static int load_shapes(struct loader *l, const struct gguf *g, uint32_t ctx, str
     l->used = calloc(gguf_n_tensors(g) + 1, sizeof *l->used);
     l->weights_max = PARTS_MAX * (uint32_t)gguf_n_tensors(g) + 1;
     l->weights = calloc(l->weights_max, sizeof *l->weights);
-    if (!l->used || !l->weights)
+    l->keys_used = calloc(gguf_n_kv(g) + 1, sizeof *l->keys_used);
+    if (!l->used || !l->keys_used || !l->weights)
         return err_set(e, ERR_MEMORY, "model", "no memory");
     m->family->load(l);
     if (e->code)
@@ -47,6 +48,7 @@ static int load_shapes(struct loader *l, const struct gguf *g, uint32_t ctx, str
 
 static void loader_free(struct loader *l) {
     free(l->used);
+    free(l->keys_used);
     free(l->weights);
 }
 

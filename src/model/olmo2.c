@@ -47,8 +47,10 @@ static void load(struct loader *l) {
     load_embd(l, true, &m->embd, &m->output);
     m->output_norm = load_norm(l, LOAD_GLOBAL, "output_norm", hp->n_embd, BIAS_NONE);
     m->rope = load_rope(l, &hp->rope, false);
-    m->rope_local = load_rope(l, &(struct kern_rope_spec){.n_dims = hp->n_rot, .base = hp->rope.base, .factor = 1}, false);
-    m->q_scale = 1 / sqrtf((float)hp->d_k);
+    struct kern_rope_spec local = {
+        .n_dims = hp->n_rot, .base = load_positive(l, "rope.freq_base_swa", hp->rope.base), .factor = 1};
+    m->rope_local = load_rope(l, &local, false);
+    m->q_scale = load_positive(l, "attention.scale", 1 / sqrtf((float)hp->d_k));
     m->layers = load_array(l, hp->n_layers, sizeof *m->layers);
     for (int i = 0; m->layers && i < (int)hp->n_layers; i++)
         load_layer(l, i, &m->layers[i]);

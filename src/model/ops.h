@@ -71,12 +71,14 @@ struct hparams {
 struct loader;
 /* arch.block_count, embedding_length, attention.*, rope.*: see hparams.c for the keys. `eps_key` is the family's epsilon. */
 const struct hparams *load_hparams(struct loader *l, const char *eps_key);
-const struct hparams *load_hp(const struct loader *l); /* the same again */
+const struct hparams *load_hparams_or(struct loader *l, const char *eps_key, float eps); /* absent: eps, where it is known */
+const struct hparams *load_hp(const struct loader *l);                                   /* the same again */
 /* Keys without "arch."; what is absent is `absent`. Floats are finite; a positive one is above 0. */
 uint32_t load_u32(struct loader *l, const char *key, uint32_t absent);
 float load_f32(struct loader *l, const char *key, float absent);
 float load_positive(struct loader *l, const char *key, float absent);
 bool load_bool(struct loader *l, const char *key, bool absent);
+bool load_has_key(const struct loader *l, const char *key);
 /* Of each `period` layers the last sees everything; attention.sliding_window_pattern, where the file has it, is another period or
  * one bool per layer (true: windowed). Without this call all layers have the file's window. */
 void load_window_period(struct loader *l, uint32_t period);
@@ -169,8 +171,8 @@ struct family {
     const char *arch; /* general.architecture */
     void (*load)(struct loader *l);
     void (*forward)(struct pass *p);
-    const char *const
-        *ignored; /* tensor names that real files hold and the family does not compute with; NULL-terminated, or NULL */
+    const char *const *
+        ignored; /* tensor names that real files hold and the family does not compute with ("blk.*.NAME": of any layer; "v.*": all that begin so); NULL-terminated, or NULL */
 };
 extern const struct family family_cohere, family_ernie4_5, family_exaone, family_falcon, family_gemma, family_gemma2,
     family_gemma3, family_gpt2, family_gptneox, family_granite, family_internlm2, family_llama, family_mpt, family_olmo2,

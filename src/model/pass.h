@@ -30,7 +30,8 @@ struct loader {
     struct model *m;
     struct err *e;
     struct str arch;
-    bool *used; /* [gguf_n_tensors]: some load_* asked for it */
+    bool *used;      /* [gguf_n_tensors]: some load_* asked for it */
+    bool *keys_used; /* [gguf_n_kv]: the same */
     struct weight *weights;
     uint32_t n_weights, weights_max;
     struct hparams hp;
@@ -38,7 +39,7 @@ struct loader {
     uint32_t ctx;      /* that will be served; 0: the model's own */
 };
 const struct family *find_family(struct str arch); /* NULL: none */
-/* After family->load: every tensor was asked for, or model_ignores it. */
+/* After family->load: every tensor was asked for, or model_ignores it; so was every key that changes what is computed. */
 int load_check_all_used(const struct loader *l, const struct family *family, struct err *e) MUST_USE;
 /* Packs all matrices, in parallel. */
 int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) MUST_USE;

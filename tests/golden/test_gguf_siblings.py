@@ -37,6 +37,7 @@ def with_tensor(f, name, *instead):
 # ---- changes: (what, the file, what the error may name, what acceptance would mean) -----------------------------------------
 
 REFUSE, SAME, OTHER, TAKE = "refuse", "refuse, or the same logits", "refuse, or another model", "the same logits, `ignored` in show"
+COUNTS = "refuse, or other logits"  # not left out silently
 NEEDED = ("block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count",
           "attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon")
 NONE_AT_0 = ("attention.sliding_window", "attention.clamp_kqv")
@@ -188,6 +189,23 @@ def absent_keys(f, arch):
         yield f"also {key} = {value}", written(f.kv + [(key, kind, value)], f.tensors), [key], REFUSE
 
 
+def keys_that_count(f, arch):
+    """Keys of other families that change what is computed: each is refused, or computed."""
+    there = {k for k, _, _ in f.kv}
+    rotates = "rope.freq_base" in str(there) or not arch.startswith(("gpt2", "mpt", "starcoder"))
+    windows = arch + ".attention.sliding_window" in there
+    for rest, kind, value in (("attn_logit_softcapping", F32, 2.0), ("final_logit_softcapping", F32, 2.0), ("logit_scale", F32, 0.5), ("residual_scale", F32, 0.5), ("embedding_scale", F32, 0.5),
+                              ("attention.scale", F32, 0.05), ("attention.max_alibi_bias", F32, 4.0), ("attention.clamp_kqv", F32, 0.25), ("attention.temperature_scale", F32, 0.1),
+                              ("attention.output_scale", F32, 2.0), ("attention.value_scale", F32, 2.0), ("attention.shared_kv_layers", U32, 1), ("attention.key_length_swa", U32, 8),
+                              ("attention.value_length_swa", U32, 8), ("attention.unheard_of", F32, 1.0), ("swin_norm", BOOL, 1), ("num_loops", U32, 2), ("hidden_activation", STR, "relu"),
+                              ("use_parallel_residual", BOOL, arch != "gptneox"), ("rope.scaling.alpha", F32, 1000.0), ("rope.dimension_sections", ARR, (I32, [2, 1, 1, 0])),
+                              ("rope.dimension_count_swa", U32, 8), ("rope.freq_base_swa", F32, 500.0), ("rope.scaling.attn_factor", F32, 1.5), ("rope.scaling.beta_fast", F32, 64.0)):
+        key = f"{arch}.{rest}"
+        harmless = rest == "rope.freq_base_swa" and not windows or rest == "rope.scaling.attn_factor" and not rotates
+        if key not in there and not harmless and not (arch == "gptneox" and rest == "use_parallel_residual"):
+            yield f"also {key} = {value}", written(f.kv + [(key, kind, value)], f.tensors), [key, "blk.0.ffn_norm.weight"], COUNTS
+
+
 # ---- what files may lack: without it they say that they are another model -----------------------------------------------------
 
 TIED = ("falcon", "gpt2", "gptbigcode", "granite", "llama", "mistral", "mpt", "phi3", "qwen2", "qwen3", "smollm3")
@@ -209,6 +227,7 @@ def changes(name, f, full):
         if full or name in TOKENIZERS:
             yield from tokenizer_changes(f)
         yield from absent_keys(f, arch)
+        yield from keys_that_count(f, arch)
         yield from ignored_tensors(f, arch, n_layers)
         yield from extra_tensors(f, n_layers)
     for t in f.tensors:
@@ -256,6 +275,8 @@ def verdict(original, what, data, names, meaning, path):
     now = computed(path)
     if now[0][0] not in (0, 3) or now[1][0] != 0:
         return f"FAIL {what}: accepted by check, then {now}"
+    if meaning == COUNTS and now == original:
+        return f"FAIL {what}: accepted, and not computed"
     if meaning == SAME and now != original:
         return f"FAIL {what}: accepted, computes something else"
     if meaning == SAME:

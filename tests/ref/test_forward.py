@@ -5,6 +5,7 @@ layer, biases. Tolerance: 1e-4 of the largest logit, as for the families (float3
 usage: test_forward.py [NAME...]
 """
 import json
+import math
 import os
 import subprocess
 import sys
@@ -27,6 +28,10 @@ CASES = {
     "llama yarn": Spec(scaling=("yarn", 4.0, 64, 1.0), keys=(YARN, ("rope.scaling.factor", F32, 4.0), ("rope.scaling.original_context_length", U32, 64))),
     "llama yarn, wide, its own factor": Spec(d_k=64, d_v=64, n_rot=64, base=1e6, scaling=("yarn", 8.0, 256, 0.75), keys=(
         YARN, ("rope.scaling.factor", F32, 8.0), ("rope.scaling.original_context_length", U32, 256), ("rope.scaling.attn_factor", F32, 0.75))),
+    "llama yarn, the factor as a whole": Spec(scaling=("yarn", 4.0, 64, 1.3 / (0.1 * math.log(4) + 1)), keys=(
+        YARN, ("rope.scaling.factor", F32, 4.0), ("rope.scaling.original_context_length", U32, 64), ("rope.scaling.yarn_attn_factor", F32, 1.3))),
+    "llama yarn with a multiplier below": Spec(scaling=("yarn", 4.0, 64, 1 / (0.05 * math.log(4) + 1)), keys=(
+        YARN, ("rope.scaling.factor", F32, 4.0), ("rope.scaling.original_context_length", U32, 64), ("rope.scaling.yarn_log_multiplier", F32, 0.5))),
     "llama with stored factors": Spec(factors=(1.0, 1.0, 1.25, 1.5, 2.0, 4.0, 8.0, 8.0)),
     "llama with a window": Spec(windows=(40,) * 3, keys=(("attention.sliding_window", U32, 40),)),
     "llama with windows by layer": Spec(windows=(20, 0, 70), keys=(("attention.sliding_window", ARR, (I32, [20, 0, 70])),)),

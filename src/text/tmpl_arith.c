@@ -126,14 +126,23 @@ static int add_lists(struct render *r, struct val a, struct val b, struct val *o
     return 0;
 }
 
+/* As strings, which bytes are held as. */
+static int add_bytes(struct render *r, struct val a, struct val b, struct val *out) {
+    a.type = b.type = VAL_STR;
+    int code = tmpl_str_concat(r, a, b, out);
+    out->type = VAL_BYTES;
+    return code;
+}
+
 static int repeat(struct render *r, struct val seq, int64_t times, struct val *out) {
     if (times < 0)
         times = 0;
-    if (seq.type == VAL_STR) {
+    if (seq.type == VAL_STR || seq.type == VAL_BYTES) {
         struct text t = {0};
         tmpl_text_fill(r, &t, seq, (size_t)times);
         if (tmpl_text_end(r, &t, out) < 0)
             return tmpl_failed(r);
+        out->type = seq.type;
         out->flags = seq.flags;
         return 0;
     }
@@ -151,7 +160,7 @@ static int repeat(struct render *r, struct val seq, int64_t times, struct val *o
 }
 
 static bool is_sequence(struct val v) {
-    return v.type == VAL_STR || v.type == VAL_LIST || v.type == VAL_TUPLE;
+    return v.type == VAL_STR || v.type == VAL_BYTES || v.type == VAL_LIST || v.type == VAL_TUPLE;
 }
 
 /* ---- the operators ------------------------------------------------------------------------------------------------------- */
@@ -177,7 +186,9 @@ int tmpl_arith(struct render *r, char op, struct val a, struct val b, struct val
     else if (op == '%' && a.type == VAL_STR)
         return tmpl_percent(r, a, b, out);
     else if (op == '+' && a.type == b.type && is_sequence(a))
-        return a.type == VAL_STR ? add_strings(r, a, b, out) : add_lists(r, a, b, out);
+        return a.type == VAL_STR     ? add_strings(r, a, b, out)
+               : a.type == VAL_BYTES ? add_bytes(r, a, b, out)
+                                     : add_lists(r, a, b, out);
     else if (op == '*' && is_sequence(a) && tmpl_is_int(b))
         return repeat(r, a, tmpl_as_int(b), out);
     else if (op == '*' && is_sequence(b) && tmpl_is_int(a))
@@ -254,6 +265,34 @@ static struct str trim(struct str s) {
     return s;
 }
 
+/* The value of a decimal digit of any script: they come in runs of ten. */
+static unsigned decimal_value(uint32_t cp) {
+    unsigned n = 0;
+    while (tmpl_char_class(cp - n - 1) & CHAR_DECIMAL)
+        n++;
+    return n % 10;
+}
+
+/* s with decimal digits of other scripts as ASCII, in `room`; s itself where it is ASCII or too long for a number. */
+static struct str ascii_digits(struct str s, char *room, size_t size) {
+    struct val v = tmpl_str_of(s, TEMPLATE);
+    size_t n = 0, at = 0;
+    unsigned len;
+    while (at < s.n && (uint8_t)s.p[at] < 0x80)
+        at++;
+    if (at == s.n || s.n > size)
+        return s;
+    for (at = 0; at < s.n; at += len) {
+        uint32_t cp = tmpl_str_cp(v, at, &len);
+        bool digit = cp >= 0x80 && tmpl_char_class(cp) & CHAR_DECIMAL;
+        if (digit)
+            room[n++] = (char)('0' + decimal_value(cp));
+        for (unsigned i = 0; !digit && i < len; i++)
+            room[n++] = s.p[at + i];
+    }
+    return (struct str){room, n};
+}
+
 static int digit_value(char c) {
     return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10 : 99;
 }
@@ -281,7 +320,8 @@ int tmpl_parse_int(struct render *r, struct str s, int base, int64_t *out, bool 
     *out = 0;
     if (tmpl_work(r, s.n) < 0)
         return tmpl_failed(r);
-    s = trim(s);
+    char room[128];
+    s = ascii_digits(trim(s), room, sizeof room);
     bool minus = s.n && s.p[0] == '-';
     if (s.n && (s.p[0] == '-' || s.p[0] == '+'))
         s = (struct str){s.p + 1, s.n - 1};
@@ -303,9 +343,9 @@ int tmpl_parse_int(struct render *r, struct str s, int base, int64_t *out, bool 
 }
 
 bool tmpl_parse_float(struct str s, double *out) {
-    char text[512];
+    char text[512], room[512];
     size_t n = 0;
-    s = trim(s);
+    s = ascii_digits(trim(s), room, sizeof room);
     if (s.n == 0 || s.n >= sizeof text)
         return false;
     for (size_t i = 0; i < s.n; i++) {

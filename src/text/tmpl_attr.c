@@ -157,12 +157,17 @@ static int str_at(struct render *r, struct val s, int64_t index, struct val *out
 static int index_item(struct render *r, struct val obj, int64_t index, struct val *out) {
     if (obj.type == VAL_STR)
         return str_at(r, obj, index, out);
-    int64_t n = obj.type == VAL_LIST || obj.type == VAL_TUPLE ? (int64_t)obj.list->n : obj.type == VAL_RANGE ? obj.range->n : 0;
+    int64_t n = obj.type == VAL_LIST || obj.type == VAL_TUPLE ? (int64_t)obj.list->n
+                : obj.type == VAL_RANGE                       ? obj.range->n
+                : obj.type == VAL_BYTES                       ? obj.n
+                                                              : 0;
     if (index < 0)
         index += n;
     if (index < 0 || index >= n)
         return 0;
-    *out = obj.type == VAL_RANGE ? tmpl_int(tmpl_range_item(obj.range, index)) : obj.list->items[index];
+    *out = obj.type == VAL_RANGE   ? tmpl_int(tmpl_range_item(obj.range, index))
+           : obj.type == VAL_BYTES ? tmpl_byte_at(obj, (size_t)index)
+                                   : obj.list->items[index];
     return 0;
 }
 
@@ -277,6 +282,13 @@ static int slice_list(struct render *r, struct val v, const struct val bounds[3]
     return 0;
 }
 
+static int slice_bytes(struct render *r, struct val b, const struct val bounds[3], struct val *out) {
+    struct slice s;
+    if (read_slice(r, bounds, b.n, &s) < 0)
+        return tmpl_failed(r);
+    return tmpl_bytes_pick(r, b, s.start, s.step, s.n, out);
+}
+
 static int slice_range(struct render *r, struct val v, const struct val bounds[3], struct val *out) {
     struct slice s;
     struct range *g = tmpl_alloc(r, sizeof *g);
@@ -294,6 +306,7 @@ int tmpl_getslice(struct render *r, struct val obj, const struct val bounds[3], 
     switch ((enum val_type)obj.type) {
     case VAL_UNDEFINED: return tmpl_undefined_fail(r, obj);
     case VAL_STR: return slice_str(r, obj, bounds, out);
+    case VAL_BYTES: return slice_bytes(r, obj, bounds, out);
     case VAL_LIST:
     case VAL_TUPLE: return slice_list(r, obj, bounds, out);
     case VAL_RANGE: return slice_range(r, obj, bounds, out);

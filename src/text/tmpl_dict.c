@@ -84,6 +84,7 @@ static uint64_t mix(uint64_t h) {
 static int hash_value(struct render *r, struct val v, uint64_t *h) {
     switch ((enum val_type)v.type) {
     case VAL_STR: *h = tmpl_hash(tmpl_str_bytes(v)); return tmpl_work(r, v.n);
+    case VAL_BYTES: *h = tmpl_hash(tmpl_str_bytes(v)) + 2; return 0;
     case VAL_BIG: *h = tmpl_hash(tmpl_str_bytes(v)) + 1; return 0;
     case VAL_BOOL:
     case VAL_INT: *h = mix((uint64_t)tmpl_as_int(v)); return 0;

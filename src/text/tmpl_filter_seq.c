@@ -16,8 +16,8 @@ static int filter_first(struct call *c) {
 }
 
 static bool is_reversible(struct val v) {
-    return v.type == VAL_UNDEFINED || v.type == VAL_STR || v.type == VAL_LIST || v.type == VAL_TUPLE || v.type == VAL_DICT ||
-           v.type == VAL_VIEW || v.type == VAL_RANGE;
+    return v.type == VAL_UNDEFINED || v.type == VAL_STR || v.type == VAL_BYTES || v.type == VAL_LIST || v.type == VAL_TUPLE ||
+           v.type == VAL_DICT || v.type == VAL_VIEW || v.type == VAL_RANGE;
 }
 
 static int filter_last(struct call *c) {
@@ -55,7 +55,8 @@ static int filter_random(struct call *c) {
         *c->out = tmpl_undefined_hint("No random item, sequence was empty.");
         return 0;
     }
-    bool indexed = c->self.type == VAL_STR || c->self.type == VAL_LIST || c->self.type == VAL_TUPLE || c->self.type == VAL_RANGE;
+    bool indexed = c->self.type == VAL_STR || c->self.type == VAL_BYTES || c->self.type == VAL_LIST ||
+                   c->self.type == VAL_TUPLE || c->self.type == VAL_RANGE;
     if (!indexed)
         return tmpl_fail(r, "type", "'%s' object is not subscriptable", tmpl_type_name(c->self));
     return tmpl_getitem(r, c->self, tmpl_int(draw(r, n)), c->out);

@@ -40,7 +40,7 @@ static int to_float(struct render *r, struct val v, double *out, bool *ok) {
         return tmpl_undefined_fail(r, v);
     if (tmpl_is_number(v))
         *out = tmpl_as_float(v);
-    else if (v.type == VAL_STR || v.type == VAL_BIG)
+    else if (v.type == VAL_STR || v.type == VAL_BYTES || v.type == VAL_BIG)
         *ok = tmpl_parse_float(tmpl_str_bytes(v), out);
     else
         *ok = false;
@@ -89,7 +89,9 @@ static int filter_int(struct call *c) {
         return isnan(v.f)   ? 0
                : isinf(v.f) ? tmpl_fail(r, "limit", "cannot convert float infinity to integer")
                             : float_to_int(r, v.f, c->out);
-    if (v.type == VAL_STR && (base == 0 || (base >= 2 && base <= 36)) &&
+    if (v.type == VAL_BYTES)
+        base = 10;
+    if ((v.type == VAL_STR || v.type == VAL_BYTES) && (base == 0 || (base >= 2 && base <= 36)) &&
         tmpl_parse_int(r, tmpl_str_bytes(v), (int)base, &i, &ok) < 0)
         return tmpl_failed(r);
     if (ok) {

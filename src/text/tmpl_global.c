@@ -320,7 +320,9 @@ const struct callable *tmpl_method_find(struct val self, struct str name) {
     case VAL_STR:
         found = tmpl_table_find(tmpl_methods_str, name);
         found = found ? found : tmpl_table_find(tmpl_methods_char, name);
-        return found ? found : tmpl_table_find(tmpl_methods_map, name);
+        found = found ? found : tmpl_table_find(tmpl_methods_map, name);
+        return found ? found : tmpl_table_find(tmpl_methods_encode, name);
+    case VAL_BYTES: return tmpl_table_find(tmpl_methods_bytes, name);
     case VAL_DICT: return tmpl_table_find(methods_dict, name);
     case VAL_LIST: return tmpl_table_find(methods_list, name);
     case VAL_TUPLE:

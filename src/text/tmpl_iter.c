@@ -9,6 +9,7 @@ bool tmpl_is_iterable(struct val v) {
     switch ((enum val_type)v.type) {
     case VAL_UNDEFINED:
     case VAL_STR:
+    case VAL_BYTES:
     case VAL_LIST:
     case VAL_TUPLE:
     case VAL_DICT:
@@ -50,6 +51,11 @@ int tmpl_next(struct render *r, struct iter *it, struct val *out) {
         return tmpl_failed(r);
     switch ((enum val_type)v.type) {
     case VAL_STR: return it->at < v.n ? next_char(it, out) : 0;
+    case VAL_BYTES:
+        if (it->at >= v.n)
+            return 0;
+        *out = tmpl_byte_at(v, it->at++);
+        return 1;
     case VAL_LIST:
     case VAL_TUPLE:
         if (it->at >= v.list->n)

@@ -206,6 +206,7 @@ void tmpl_text_repr(struct render *r, struct text *t, struct val v) {
     case VAL_INT: tmpl_text_add(r, t, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)v.i), v.origin); return;
     case VAL_BIG: tmpl_text_add(r, t, v.p, v.n, v.origin); return;
     case VAL_FLOAT: tmpl_text_float(r, t, v.f, v.origin); return;
+    case VAL_BYTES: tmpl_text_bytes(r, t, v); return;
     default: break;
     }
     if (tmpl_step(r) < 0 || tmpl_enter(r) < 0)

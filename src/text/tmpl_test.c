@@ -57,6 +57,7 @@ static int test_sequence(struct call *c) {
     switch ((enum val_type)c->self.type) {
     case VAL_UNDEFINED:
     case VAL_STR:
+    case VAL_BYTES:
     case VAL_LIST:
     case VAL_TUPLE:
     case VAL_DICT:

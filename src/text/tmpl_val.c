@@ -51,6 +51,7 @@ const char *tmpl_type_name(struct val v) {
     case VAL_BIG: return "int";
     case VAL_FLOAT: return "float";
     case VAL_STR: return v.flags & FLAG_MARKUP ? "Markup" : "str";
+    case VAL_BYTES: return "bytes";
     case VAL_LIST: return "list";
     case VAL_TUPLE: return "tuple";
     case VAL_DICT: return "dict";
@@ -96,6 +97,7 @@ static int64_t length_or_none(struct val v) {
     switch ((enum val_type)v.type) {
     case VAL_UNDEFINED: return 0;
     case VAL_STR: return (int64_t)tmpl_str_length(v);
+    case VAL_BYTES: return v.n;
     case VAL_LIST:
     case VAL_TUPLE: return (int64_t)v.list->n;
     case VAL_DICT:
@@ -192,6 +194,7 @@ static int equal_same_type(struct render *r, struct val a, struct val b, bool *o
     case VAL_UNDEFINED:
     case VAL_NONE: *out = true; return 0;
     case VAL_BIG:
+    case VAL_BYTES:
     case VAL_STR: *out = str_eq(tmpl_str_bytes(a), tmpl_str_bytes(b)); return a.n == b.n ? tmpl_work(r, a.n) : 0;
     case VAL_LIST:
     case VAL_TUPLE: return equal_lists(r, a.list, b.list, out);
@@ -248,7 +251,7 @@ static int order(struct render *r, enum compare op, struct val a, struct val b, 
         *out = holds(op, compare_numbers(a, b));
         return 0;
     }
-    if (a.type == VAL_STR && b.type == VAL_STR) { /* the order of UTF-8 bytes is that of code points */
+    if (a.type == b.type && (a.type == VAL_STR || a.type == VAL_BYTES)) { /* the order of UTF-8 bytes is that of code points */
         uint32_t n = a.n < b.n ? a.n : b.n;
         int c = n ? memcmp(a.p, b.p, n) : 0;
         *out = holds(op, c ? (c > 0) - (c < 0) : (a.n > b.n) - (a.n < b.n));
@@ -275,6 +278,8 @@ int tmpl_contains(struct render *r, struct val seq, struct val item, bool *out) 
         *out = tmpl_str_find(seq, tmpl_str_bytes(item), 0, seq.n) != SIZE_MAX;
         return tmpl_work(r, seq.n);
     }
+    if (seq.type == VAL_BYTES)
+        return tmpl_bytes_contain(r, seq, item, out);
     if (seq.type == VAL_DICT || (seq.type == VAL_VIEW && seq.flags == VIEW_KEYS)) {
         struct val found;
         if (tmpl_dict_get(r, seq.dict, item, &found) < 0)

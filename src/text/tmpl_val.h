@@ -21,6 +21,7 @@ enum val_type {
     VAL_FLOAT,
     VAL_BIG, /* an integer of the request beyond 64 bits: its digits; prints, and does nothing else */
     VAL_STR,
+    VAL_BYTES, /* as STR, of any bytes */
     VAL_LIST,
     VAL_TUPLE,
     VAL_DICT,
@@ -154,7 +155,8 @@ const struct callable *tmpl_table_find(const struct callable *table, struct str 
 /* The tables behind them, each ending with a NULL name. */
 extern const struct callable tmpl_filters_seq[], tmpl_filters_pick[], tmpl_filters_text[], tmpl_filters_html[],
     tmpl_filters_value[];
-extern const struct callable tmpl_methods_str[], tmpl_methods_char[], tmpl_methods_map[];
+extern const struct callable tmpl_methods_str[], tmpl_methods_char[], tmpl_methods_map[], tmpl_methods_encode[],
+    tmpl_methods_bytes[];
 
 /* ---- failing, and limits ----------------------------------------------------------------------------------------- */
 
@@ -222,6 +224,13 @@ int tmpl_str_replace(struct render *r, struct val s, struct val old, struct val 
 /* Where needle begins in s[from, to), or SIZE_MAX. */
 size_t tmpl_str_find(struct val s, struct str needle, size_t from, size_t to);
 size_t tmpl_str_rfind(struct val s, struct str needle, size_t from, size_t to);
+
+/* ---- bytes ---------------------------------------------------------------------------------------------------------- */
+
+void tmpl_text_bytes(struct render *r, struct text *t, struct val b); /* Python's repr(b) */
+struct val tmpl_byte_at(struct val b, size_t at);
+int tmpl_bytes_pick(struct render *r, struct val b, int64_t start, int64_t step, int64_t n, struct val *out) MUST_USE;
+int tmpl_bytes_contain(struct render *r, struct val b, struct val item, bool *out) MUST_USE;
 
 /* ---- other values ---------------------------------------------------------------------------------------------------- */
 

@@ -162,3 +162,7 @@ DOT_INLINE __m512 dot_minimum(const struct kern_layout *f, const uint8_t *unit, 
 DOT_INLINE __m512i dot_sub(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned i) {
     return dot_pair_half(unit + f->scales_at + s * 32, i, true);
 }
+/* The same of minimums. */
+DOT_INLINE __m512i dot_sub_min(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned i) {
+    return dot_pair_half(unit + f->scales_at + (f->blocks + s) * 32, i, false);
+}

@@ -123,5 +123,6 @@ float kern_dense_at(uint32_t dtype, const void *stored, uint64_t i);
 /* The plain texts of struct kern's members. */
 void acts_fill_def(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults);
 void matmul_def(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from, uint32_t to);
-/* kern_amx.c's; kern_avx512.c makes it the tier of that name. */
+/* kern_amx.c's; kern_avx512.c makes them the tier of that name. */
+void acts_fill_amx(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults);
 void matmul_amx(const struct kern_packed *w, const struct kern_acts *a, float *y, size_t y_stride, uint32_t from, uint32_t to);

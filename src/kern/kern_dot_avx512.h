@@ -65,7 +65,7 @@ DOT_INLINE struct dot_halves dot_halves_of(const struct kern_layout *f, struct d
         h.sub[i] = has_subs ? _mm512_cvtepi32_ps(dot_sub(f, unit, s, i)) : _mm512_set1_ps(1);
         h.sub_min[i] = h.sub[i];
         if (plan.min)
-            h.sub_min[i] = _mm512_cvtepi32_ps(dot_pair_half(unit + f->scales_at + (f->blocks + s) * 32, i, false));
+            h.sub_min[i] = _mm512_cvtepi32_ps(dot_sub_min(f, unit, s, i));
     }
     h.min = plan.min ? dot_minimum(f, unit, s) : h.d[0];
     return h;

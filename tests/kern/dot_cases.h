@@ -2,6 +2,7 @@
  * generator is a counter and integer arithmetic only, so that its bits are the same everywhere. */
 #pragma once
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,7 +212,7 @@ static size_t case_compare(const struct dot_case *c, const struct dot_fns *def, 
 }
 
 /* Every format in every mode on one tier, with shapes that leave rests everywhere; returns the number of failed formats. */
-static unsigned cases_all(const struct dot_fns *def, const struct dot_fns *tier, size_t *outputs) {
+static inline unsigned cases_all(const struct dot_fns *def, const struct dot_fns *tier, size_t *outputs) {
     static const struct {
         uint32_t n, k, rows;
     } shapes[] = {{16, 32, 1}, {49, 96, 4}, {40, 1120, 13}, {72, 1536, 23}, {33, 288, 40}, {20, 77, 9}};
@@ -239,4 +240,31 @@ static unsigned cases_all(const struct dot_fns *def, const struct dot_fns *tier,
         failed += bad != 0;
     }
     return failed;
+}
+
+/* Rows that are not finite: NULL, or what is wrong with how they are told. */
+static const char *faults_wrong(const struct dot_fns *fns) {
+    const struct format_case *f = &format_cases[3];
+    struct dot_case good = case_make(f, 16, 320, 20, 0, 0, 5), bad = case_make(f, 16, 320, 20, 0, 0, 5);
+    const char *wrong = NULL;
+    const uint32_t bad_rows[] = {3, 9, 19};
+    for (unsigned i = 0; i < N_ITEMS(bad_rows); i++)
+        memset(good.x + bad_rows[i] * 320, 0, 320 * sizeof(float));
+    bad.x[3 * 320 + 319] = (float)INFINITY, bad.x[9 * 320] = (float)NAN, bad.x[19 * 320 + 31] = -(float)INFINITY;
+    for (enum kern_acts_kind kind = KERN_ACTS_F32; kind <= KERN_ACTS_Q8; kind++)
+        for (uint32_t rows = 20; rows <= 28; rows += 8) { /* the rest behind 16 rows in another layout */
+            uint8_t faults[20] = {0}, want[20] = {[3] = 1, [9] = 1, [19] = 1};
+            size_t bytes = kern_acts_bytes(kind, rows, 320);
+            struct kern_acts a = {kind, rows, 320, need(bytes)}, b = {kind, rows, 320, need(bytes)};
+            fns->acts_fill(&a, good.x, 320, 0, 20, faults);
+            wrong = memchr(faults, 1, sizeof faults) ? "a fault without cause" : wrong;
+            fns->acts_fill(&b, bad.x, 320, 0, 20, faults);
+            wrong = memcmp(faults, want, sizeof want) ? "not exactly the rows with NaN or infinity are flagged" : wrong;
+            wrong = memcmp(a.data, b.data, bytes) ? "a faulty row is not zeros, or moved another" : wrong;
+            free(a.data);
+            free(b.data);
+        }
+    case_free(&good);
+    case_free(&bad);
+    return wrong;
 }

@@ -26,7 +26,11 @@ int main(void) {
                          tier = {"avx512", DOT_T, acts_fill_avx512, matmul_avx512};
     size_t outputs = 0;
     unsigned failed = cases_all(&def, &tier, &outputs), all = N_ITEMS(format_cases);
-    printf("%zu outputs compared\n%u passed, %u failed\n", outputs, all - failed, failed);
+    const char *fault = faults_wrong(&tier);
+    if (fault)
+        printf("FAIL %s\n", fault);
+    failed += fault != NULL;
+    printf("%zu outputs compared\n%u passed, %u failed\n", outputs, all + 1 - failed, failed);
     return failed != 0;
 }
 #endif

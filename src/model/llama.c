@@ -18,8 +18,12 @@ static void load_layer(struct loader *l, int i, const struct llama_opts *opts, s
         to->q_norm = load_norm(l, i, "attn_q_norm", hp->d_k, BIAS_NONE);
         to->k_norm = load_norm(l, i, "attn_k_norm", hp->d_k, BIAS_NONE);
     }
-    to->ffn_norm = load_norm(l, i, "ffn_norm", hp->n_embd, BIAS_NONE);
-    load_ffn(l, i, opts->fused ? FFN_FUSED : FFN_GATED, opts->bias, &to->ffn);
+    to->ffn_norm = load_norm(l, i, opts->ffn_norm ? opts->ffn_norm : "ffn_norm", hp->n_embd, BIAS_NONE);
+    load_ffn(l, i, opts->plain ? FFN_PLAIN : opts->fused ? FFN_FUSED : FFN_GATED, opts->bias, &to->ffn);
+    if (opts->post_norms) {
+        to->attn_post_norm = load_norm(l, i, "post_attention_norm", hp->n_embd, BIAS_NONE);
+        to->ffn_post_norm = load_norm(l, i, "post_ffw_norm", hp->n_embd, BIAS_NONE);
+    }
 }
 
 struct llama *llama_load(struct loader *l, const struct llama_opts *opts) {
@@ -39,10 +43,32 @@ struct llama *llama_load(struct loader *l, const struct llama_opts *opts) {
     return m->layers ? m : NULL;
 }
 
-static void add(struct pass *p, const struct llama *m) {
+static void add(struct pass *p, const struct llama *m, const struct norm *post) {
+    if (post->w)
+        op_rms_norm(p, SLOT_Y, post, SLOT_Y);
     if (m->residual_scale != 1)
         op_scale(p, SLOT_Y, m->residual_scale);
     op_residual(p, SLOT_X, SLOT_Y);
+}
+
+static void norm_heads(struct pass *p, const struct llama_layer *l) {
+    if (!l->q_norm.w)
+        return;
+    op_head_norm(p, SLOT_Q, &l->q_norm);
+    op_head_norm(p, SLOT_K, &l->k_norm);
+}
+
+static void attend(struct pass *p, const struct llama *m, const struct llama_layer *l) {
+    op_qkv(p, SLOT_H, &l->attn);
+    if (!m->norm_after_rope)
+        norm_heads(p, l);
+    if (!l->no_rope && !m->slopes)
+        op_rope(p, &m->rope, SLOT_ROPE);
+    if (m->norm_after_rope)
+        norm_heads(p, l);
+    if (m->temper != 0)
+        op_temper(p, SLOT_Q, m->temper, m->temper_period);
+    op_attention(p, &(struct attn_opts){.scale = m->q_scale, .slopes = m->slopes});
 }
 
 void llama_forward(struct pass *p) {
@@ -53,22 +79,15 @@ void llama_forward(struct pass *p) {
         const struct llama_layer *l = &m->layers[i];
         pass_layer(p, i);
         op_rms_norm(p, SLOT_X, &l->attn_norm, SLOT_H);
-        op_qkv(p, SLOT_H, &l->attn);
-        if (l->q_norm.w) {
-            op_head_norm(p, SLOT_Q, &l->q_norm);
-            op_head_norm(p, SLOT_K, &l->k_norm);
-        }
-        if (!l->no_rope)
-            op_rope(p, &m->rope, SLOT_ROPE);
-        op_attention(p, &(struct attn_opts){.scale = m->q_scale});
+        attend(p, m, l);
         if (pass_is_last(p))
             op_wanted(p, 1 << SLOT_X | 1 << SLOT_O);
         op_linear(p, SLOT_O, &l->attn.o, SLOT_Y);
-        add(p, m);
+        add(p, m, &l->attn_post_norm);
 
         op_rms_norm(p, SLOT_X, &l->ffn_norm, SLOT_H);
         op_ffn(p, SLOT_H, m->act, &l->ffn);
-        add(p, m);
+        add(p, m, &l->ffn_post_norm);
     }
     op_rms_norm(p, SLOT_X, &m->output_norm, SLOT_H);
     op_logits(p, SLOT_H, m->output, &(struct logits_opts){.divide = m->logit_divisor});

@@ -8,9 +8,11 @@ struct llama_layer {
     struct norm attn_norm; /* [n_embd] */
     struct attn attn;
     struct norm q_norm, k_norm; /* [d_k]; w is NULL where heads are not normed */
+    struct norm attn_post_norm; /* [n_embd] of what the half adds; w is NULL: none */
     struct norm ffn_norm;       /* [n_embd] */
     struct ffn ffn;
-    bool no_rope; /* this layer leaves positions out */
+    struct norm ffn_post_norm; /* as attn_post_norm */
+    bool no_rope;              /* this layer leaves positions out */
 };
 struct llama {
     struct linear embd;          /* [n_vocab][n_embd] */
@@ -18,6 +20,10 @@ struct llama {
     const struct linear *output; /* one of the two */
     struct norm output_norm;     /* [n_embd] */
     struct rope rope;
+    bool norm_after_rope; /* of heads */
+    const float *slopes;  /* [n_heads]: ALiBi and no rotation; or NULL */
+    float temper;         /* of queries by position, 0: none */
+    uint32_t temper_period;
     float q_scale;        /* 1 / sqrt(d_k) */
     float embd_scale;     /* 1 */
     float residual_scale; /* 1 */
@@ -31,6 +37,9 @@ struct llama_opts {
     bool untied;   /* never without an output.weight */
     bool head_norms;
     bool fused; /* q, k, v in attn_qkv; gate and up in ffn_up */
+    bool plain; /* no gate */
+    bool post_norms;
+    const char *ffn_norm; /* another name for it */
     enum load_bias qkv_bias, bias;
 };
 /* After load_hparams. NULL after an error. */

@@ -131,6 +131,12 @@ static void run_scale(struct pass *p, const struct row_op *op, uint32_t row) {
     kern_of(p)->scale(op->n, x, op->s, x);
 }
 
+static void run_temper(struct pass *p, const struct row_op *op, uint32_t row) {
+    float *x = pass_at(p, op->a, row);
+    double s = 1 + (double)op->s * kern_log(1 + (double)(p->rows[row].pos / op->heads));
+    kern_of(p)->scale(op->n, x, (float)s, x);
+}
+
 static void queue_whole(struct pass *p, void (*run)(struct pass *, const struct row_op *, uint32_t), enum slot x, float s) {
     struct row_op *op = pass_queue(p, run);
     op->n = n_of(p, x);
@@ -144,6 +150,11 @@ void op_clamp(struct pass *p, enum slot x, float limit) {
 
 void op_scale(struct pass *p, enum slot x, float s) {
     queue_whole(p, run_scale, x, s);
+}
+
+void op_temper(struct pass *p, enum slot x, float t, uint32_t period) {
+    queue_whole(p, run_temper, x, t);
+    p->ops[p->n_ops - 1].heads = period;
 }
 
 static void run_act(struct pass *p, const struct row_op *op, uint32_t row) {

@@ -40,7 +40,7 @@ REFUSE, SAME, OTHER, TAKE = "refuse", "refuse, or the same logits", "refuse, or 
 COUNTS = "refuse, or other logits"  # not left out silently
 NEEDED = ("block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count",
           "attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon")
-NONE_AT_0 = ("attention.sliding_window", "attention.clamp_kqv")
+NONE_AT_0 = ("attention.sliding_window", "attention.clamp_kqv", "attention.temperature_scale", "rope.scaling.yarn_log_multiplier")
 
 
 def key_changes(f, arch):

@@ -9,6 +9,7 @@ usage: make_truth.py --llama-cpp SOURCE --peer PYTHON [NAME...]
   SOURCE: llama.cpp's tree, for its converter; PYTHON: a Python with llama-cpp-python. This one needs torch, transformers and numpy.
 """
 import argparse
+import functools
 import json
 import logging
 import os
@@ -38,6 +39,8 @@ HF = {
     "olmo2": ("olmo2", shapes()),
     "olmo3": ("olmo3", shapes(4, sliding_window=12, rope_parameters=YARN)),
     "starcoder2": ("starcoder2", shapes(sliding_window=None)),
+    "mistral3": ("ministral3", shapes(head_dim=8, rope_parameters=dict(YARN, factor=8.0, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1,
+                                                                     original_max_position_embeddings=8, beta_fast=32.0, beta_slow=1.0))),
     "phi2": ("phi", shapes(num_key_value_heads=4, intermediate_size=128, partial_rotary_factor=0.5, hidden_act="gelu_new")),
     "ernie4_5": ("ernie4_5", shapes(head_dim=8, tie_word_embeddings=True)),
 }
@@ -127,8 +130,11 @@ def convert(folder, source, path, weights):
     logging.getLogger().setLevel(logging.ERROR)
     hparams = conversion.ModelBase.load_hparams(Path(folder), False)
     cls = conversion.get_model_class(conversion.get_model_architecture(hparams, conversion.ModelType.TEXT))
-    cls.set_vocab = set_vocab
-    cls(Path(folder), gguf.LlamaFileType.ALL_F32 if weights == "f32" else gguf.LlamaFileType.MOSTLY_F16, Path(path), eager=True, model_name="tiny").write()
+    kind = gguf.LlamaFileType.ALL_F32 if weights == "f32" else gguf.LlamaFileType.MOSTLY_F16
+    model = cls(Path(folder), kind, Path(path), eager=True, model_name="tiny")
+    own = getattr(model, "impl", model)  # some stand in front of another
+    own.set_vocab = functools.partial(set_vocab, own)
+    model.write()
 
 
 def peer_logits(python, path):

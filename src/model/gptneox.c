@@ -44,11 +44,11 @@ static void embed(struct pass *p, const struct gptneox *m) {
         op_rope_table(p, &m->rope, SLOT_ROPE);
 }
 
-static void attend(struct pass *p, const struct gptneox *m, const struct attn *w) {
-    op_qkv(p, SLOT_H, w);
+static void attend(struct pass *p, const struct gptneox *m, const struct gptneox_layer *l) {
+    op_qkv(p, SLOT_H, &l->attn);
     for (enum slot x = SLOT_Q; m->clamp > 0 && x <= SLOT_V; x++)
         op_clamp(p, x, m->clamp);
-    if (m->rope.inv_freq)
+    if (m->rope.inv_freq && !l->no_rope)
         op_rope(p, &m->rope, SLOT_ROPE);
     op_attention(p, &(struct attn_opts){.scale = m->q_scale, .slopes = m->slopes});
 }
@@ -60,7 +60,7 @@ void gptneox_forward(struct pass *p) {
         const struct gptneox_layer *l = &m->layers[i];
         pass_layer(p, i);
         op_layer_norm(p, SLOT_X, &l->attn_norm, SLOT_H);
-        attend(p, m, &l->attn);
+        attend(p, m, l);
         if (pass_is_last(p))
             op_wanted(p, 1 << SLOT_X | 1 << SLOT_O | 1 << SLOT_H);
         op_linear(p, SLOT_O, &l->attn.o, SLOT_Y);

@@ -8,6 +8,7 @@ struct gptneox_layer {
     struct attn attn;
     struct norm ffn_norm; /* [n_embd]; w is NULL where both halves share attn_norm */
     struct ffn ffn;
+    bool no_rope; /* this layer leaves positions out */
 };
 struct gptneox {
     struct linear embd;          /* [n_vocab][n_embd] */

@@ -10,7 +10,8 @@ void load_attn(struct loader *l, int layer, bool fused, enum load_bias qkv, enum
     if (l->e->code)
         return;
     const struct layer_shape *s = shape_of(l, layer);
-    bool one = fused ? !load_has(l, layer, "attn_q.weight") : load_has(l, layer, "attn_qkv.weight");
+    bool parts = load_has(l, layer, "attn_q.weight") || load_has(l, layer, "attn_k.weight");
+    bool one = load_has(l, layer, "attn_qkv.weight") || (fused && !parts);
     uint64_t q = (uint64_t)s->n_heads * hp->d_k, k = (uint64_t)s->n_kv_heads * hp->d_k, v = (uint64_t)s->n_kv_heads * hp->d_v;
     if (one) {
         load_linear_rows(l, layer, "attn_qkv", (struct load_rows){0, q, q + k + v}, hp->n_embd, qkv, &out->q);

@@ -44,4 +44,6 @@ struct llama_opts {
 };
 /* After load_hparams. NULL after an error. */
 struct llama *llama_load(struct loader *l, const struct llama_opts *opts);
+/* hparams' rotation, with the factors of each pair where the file has them (phi3.c). */
+struct kern_rope_spec load_longrope(struct loader *l);
 void llama_forward(struct pass *p);

@@ -175,7 +175,7 @@ struct family {
     const char *const *
         ignored; /* tensor names that real files hold and the family does not compute with ("blk.*.NAME": of any layer; "v.*": all that begin so); NULL-terminated, or NULL */
 };
-extern const struct family family_cohere, family_ernie4_5, family_exaone, family_falcon, family_gemma, family_gemma2,
-    family_gemma3, family_gpt2, family_gptneox, family_granite, family_internlm2, family_llama, family_mistral3, family_mpt,
-    family_olmo2, family_phi2, family_phi3, family_qwen2, family_qwen3, family_smollm3, family_stablelm, family_starcoder,
-    family_starcoder2;
+extern const struct family family_chatglm, family_cohere, family_cohere2, family_ernie4_5, family_exaone, family_falcon,
+    family_gemma, family_gemma2, family_gemma3, family_glm4, family_gpt2, family_gptneox, family_granite, family_hunyuan,
+    family_internlm2, family_llama, family_minicpm, family_mistral3, family_mpt, family_olmo2, family_phi2, family_phi3,
+    family_qwen2, family_qwen3, family_seed_oss, family_smollm3, family_stablelm, family_starcoder, family_starcoder2;

@@ -3,8 +3,11 @@
  * original context, another one when more is served. */
 #include "llama.h"
 
-static struct kern_rope_spec load_longrope(struct loader *l, const struct hparams *hp) {
+struct kern_rope_spec load_longrope(struct loader *l) {
+    const struct hparams *hp = load_hp(l);
     struct kern_rope_spec spec = hp->rope;
+    if (!load_has(l, LOAD_GLOBAL, "rope_factors_long.weight") && !load_has(l, LOAD_GLOBAL, "rope_factors_short.weight"))
+        return spec;
     uint32_t original = load_u32(l, "rope.scaling.original_context_length", hp->n_ctx_train);
     const float *longer = load_vector(l, LOAD_GLOBAL, "rope_factors_long.weight", hp->n_rot / 2, true);
     const float *shorter = load_vector(l, LOAD_GLOBAL, "rope_factors_short.weight", hp->n_rot / 2, true);
@@ -20,10 +23,8 @@ static struct kern_rope_spec load_longrope(struct loader *l, const struct hparam
 }
 
 static void load(struct loader *l) {
-    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
-    bool stretched =
-        load_has(l, LOAD_GLOBAL, "rope_factors_long.weight") || load_has(l, LOAD_GLOBAL, "rope_factors_short.weight");
-    struct kern_rope_spec spec = stretched ? load_longrope(l, hp) : hp->rope;
+    load_hparams(l, "attention.layer_norm_rms_epsilon");
+    struct kern_rope_spec spec = load_longrope(l);
     llama_load(l, &(struct llama_opts){.rope = &spec, .fused = true});
 }
 

@@ -41,6 +41,11 @@ HF = {
     "starcoder2": ("starcoder2", shapes(sliding_window=None)),
     "mistral3": ("ministral3", shapes(head_dim=8, rope_parameters=dict(YARN, factor=8.0, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1,
                                                                      original_max_position_embeddings=8, beta_fast=32.0, beta_slow=1.0))),
+    "cohere2": ("cohere2", shapes(4, sliding_window=12, logit_scale=0.25, rotary_pct=1.0, tie_word_embeddings=True)),
+    "glm": ("glm", shapes(head_dim=8, rms_norm_eps=1e-5, seq_length=512, attention_bias=True, partial_rotary_factor=0.5)),
+    "glm4": ("glm4", shapes(head_dim=8, attention_bias=True, partial_rotary_factor=0.5)),
+    "seed_oss": ("seed_oss", shapes(head_dim=8)),
+    "hunyuan": ("hunyuan_v1_dense", shapes(head_dim=8)),
     "phi2": ("phi", shapes(num_key_value_heads=4, intermediate_size=128, partial_rotary_factor=0.5, hidden_act="gelu_new")),
     "ernie4_5": ("ernie4_5", shapes(head_dim=8, tie_word_embeddings=True)),
 }
@@ -70,6 +75,8 @@ def exaone(weights, _):
 # name: (architecture and further keys of config.json, model_type of the same formula, its config, names)
 FOREIGN = {
     "internlm2": (dict(architectures=["InternLM2ForCausalLM"]), "llama", shapes(), internlm2),
+    "minicpm": (dict(architectures=["MiniCPMForCausalLM"], scale_emb=3.0, scale_depth=1.0, dim_model_base=16), "granite",
+                shapes(embedding_multiplier=3.0, residual_multiplier=1 / 2 ** 0.5, logits_scaling=2.0, attention_multiplier=1 / 8 ** 0.5), lambda weights, _: weights),
     "exaone": (dict(architectures=["ExaoneForCausalLM"], activation_function="silu"), "llama", shapes(tie_word_embeddings=True, rope_parameters=LLAMA3), exaone),
 }
 

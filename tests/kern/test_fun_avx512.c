@@ -12,6 +12,7 @@ int main(void) {
 #define UNROLLED(i, n) for (uint32_t i = 0; i < (n); i++) /* or the compiler takes minutes */
 #include "kern/vec_avx512.h"
 #include "kern/kern_dot.h"
+enum { DOT_T = 4 }; /* rows of a panel, as the real tier has */
 #include "kern/kern_body.inc"
 
 static const struct kern kern_emulated = KERN_TABLE("avx512 (emulated)", acts_fill_def, matmul_def);

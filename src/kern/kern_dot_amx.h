@@ -24,15 +24,15 @@
 #include "kern_tile_amx.h"
 
 enum {
-    AMX_UNITS = 8,     /* units of a job, steps of its float work */
-    AMX_JOBS = 2,      /* jobs of a chunk: the k that is unpacked at once */
-    AMX_PANEL = 16,    /* rows of a job */
-    AMX_PANELS = 16,   /* panels that meet a chunk */
-    AMX_SPAN = 8,      /* pairs of tiles that share a chunk of activations */
-    AMX_BLOCKS = 4,    /* blocks of a job with one unit a block */
-    AMX_FEW = 9,       /* rows that are left to the AVX-512 text: to about 8 it is as fast */
-    AMX_SUB_PANEL = 4, /* rows of a panel of kern_dot_avx512.h */
-    AMX_FILL = 8,      /* blocks that acts_fill takes at once */
+    AMX_UNITS = 8,          /* units of a job, steps of its float work */
+    AMX_JOBS = 2,           /* jobs of a chunk: the k that is unpacked at once */
+    AMX_PANEL = KERN_PANEL, /* rows of a job: 16, those of a tile register */
+    AMX_PANELS = 16,        /* panels that meet a chunk */
+    AMX_SPAN = 8,           /* pairs of tiles that share a chunk of activations */
+    AMX_BLOCKS = 4,         /* blocks of a job with one unit a block */
+    AMX_FEW = 9,            /* rows that are left to the AVX-512 text: to about 8 it is as fast */
+    AMX_SUB_PANEL = 4,      /* rows of a panel of kern_dot_avx512.h */
+    AMX_FILL = 8,           /* blocks that acts_fill takes at once */
 };
 
 /* How a format is multiplied; constant in every text made from it. */

@@ -3,4 +3,4 @@
 #include "kern_dot_neon.h"
 #include "kern_body.inc"
 
-const struct kern kern_i8mm = KERN_TABLE("i8mm", acts_fill_neon, matmul_neon);
+const struct kern kern_i8mm = KERN_TABLE("i8mm", DOT_T, acts_fill_neon, matmul_neon);

@@ -15,7 +15,7 @@ int main(void) {
 enum { DOT_T = 4 }; /* rows of a panel, as the real tier has */
 #include "kern/kern_body.inc"
 
-static const struct kern kern_emulated = KERN_TABLE("avx512 (emulated)", acts_fill_def, matmul_def);
+static const struct kern kern_emulated = KERN_TABLE("avx512 (emulated)", 1, acts_fill_def, matmul_def);
 
 #include "fun_cases.h"
 

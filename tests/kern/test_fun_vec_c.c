@@ -4,7 +4,7 @@
 enum { DOT_T = 1 }; /* acts_fill_def takes any row */
 #include "kern/kern_body.inc"
 
-static const struct kern kern_vec_c = KERN_TABLE("vec_c", acts_fill_def, matmul_def);
+static const struct kern kern_vec_c = KERN_TABLE("vec_c", 1, acts_fill_def, matmul_def);
 
 #include "fun_cases.h"
 

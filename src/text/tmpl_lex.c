@@ -164,8 +164,10 @@ static size_t raw_begin(const struct lexer *l, size_t tag) {
     return str_starts(end, STR("-%}")) ? n + 3 + space_length(l, n + 3) : 0;
 }
 
-/* Text up to `{% endraw %}`. */
+/* Text up to `{% endraw %}`. Like a comment, one that begins at the very end of the template misses nothing. */
 static int lex_raw(struct lexer *l) {
+    if (l->at == l->src.n)
+        return 0;
     const char *end = l->src.p + l->src.n;
     for (const char *p = l->src.p + l->at; (p = memmem(p, (size_t)(end - p), "{%", 2)); p++) {
         size_t ahead = (size_t)(p - l->src.p) - l->at, n = ahead + 2;
@@ -189,6 +191,8 @@ static int lex_raw(struct lexer *l) {
 
 static int lex_comment(struct lexer *l) {
     const char *from = l->src.p + l->at, *p = memmem(from, l->src.n - l->at, "#}", 2);
+    if (l->at == l->src.n)
+        return 0;
     if (!p)
         return fail(l, "Missing end of comment tag");
     size_t ahead = (size_t)(p - from);

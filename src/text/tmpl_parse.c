@@ -238,14 +238,24 @@ static struct node *parse_block_body(struct parser *p, const char *ends) {
     return parse_expect(p, LEX_BLOCK_END) ? parse_body(p, ends) : NULL;
 }
 
-/* The body of any tag but `if`: a scope of its own, so no `if` around excuses what is unknown in it. */
-static struct node *parse_scope_body(struct parser *p, const char *ends) {
-    struct parse_unknown unknown = p->unknown;
+/* What is parsed between these two stands in a scope of its own, so no `if` around excuses what is unknown in it. */
+static struct parse_unknown begin_scope(struct parser *p) {
+    struct parse_unknown around = p->unknown;
     p->unknown = (struct parse_unknown){0};
-    struct node *body = parse_block_body(p, ends);
+    return around;
+}
+
+static void end_scope(struct parser *p, struct parse_unknown around) {
     if (!p->fatal.name.p)
         p->fatal = p->unknown;
-    p->unknown = unknown;
+    p->unknown = around;
+}
+
+/* The body of any tag but `if`. */
+static struct node *parse_scope_body(struct parser *p, const char *ends) {
+    struct parse_unknown around = begin_scope(p);
+    struct node *body = parse_block_body(p, ends);
+    end_scope(p, around);
     return body;
 }
 
@@ -298,15 +308,17 @@ static struct node *parse_for(struct parser *p) {
     bool breakable = p->breakable;
     p->at++;
     p->loops++;
-    if (!n || !(n->a = parse_target(p, "in", false)))
+    if (!n || !(n->a = parse_target(p, NULL, false)))
         return NULL;
     if (!parse_skip_name(p, "in"))
         return parse_fail(p, "expected token 'in'");
     p->loops--;
-    if (!(n->b = parse_tuple(p, false, "recursive")))
+    if (!(n->b = parse_tuple(p, false, NULL)))
         return NULL;
+    struct parse_unknown around = begin_scope(p);
     if (parse_skip_name(p, "if") && !(n->c = parse_expression(p)))
         return NULL;
+    end_scope(p, around);
     n->flag = parse_skip_name(p, "recursive");
     p->loops++;
     p->breakable = true;
@@ -329,8 +341,10 @@ static struct node *parse_set(struct parser *p) {
         n->b = parse_tuple(p, true, NULL);
         return n->b ? n : NULL;
     }
+    struct parse_unknown around = begin_scope(p);
     n->kind = NODE_SET_BLOCK;
     n->b = parse_filters(p, NULL, false);
+    end_scope(p, around);
     return p->e->code ? NULL : with_body(p, n, "endset");
 }
 
@@ -351,6 +365,7 @@ static bool parse_new_name(struct parser *p, struct str *name) {
 /* (a, b=1) of a macro or call block. */
 static bool parse_signature(struct parser *p, struct node_macro *m) {
     struct parse_list names = {0}, initial = {0};
+    struct parse_unknown around = begin_scope(p);
     size_t n_plain = 0;
     if (!parse_expect(p, LEX_LPAREN))
         return false;
@@ -361,6 +376,11 @@ static bool parse_signature(struct parser *p, struct node_macro *m) {
         if (!name || !parse_new_name(p, &name->text))
             return false;
         name->id = parse_intern(p, name->text);
+        for (size_t i = 0; i < names.n; i++)
+            if (names.items[i]->id == name->id) {
+                parse_fail(p, "a parameter stands twice");
+                return false;
+            }
         if (!parse_add(p, &names, name))
             return false;
         if (parse_skip(p, LEX_ASSIGN)) {
@@ -374,6 +394,7 @@ static bool parse_signature(struct parser *p, struct node_macro *m) {
         }
     }
     p->at++;
+    end_scope(p, around);
     m->n_params = names.n;
     m->params = arena_array(&p->t->arena, names.n, sizeof *m->params);
     for (size_t i = 0; m->params && i < names.n; i++)
@@ -437,9 +458,11 @@ static struct node *parse_call_block(struct parser *p) {
 
 static struct node *parse_filter_block(struct parser *p) {
     struct node *n = parse_node(p, NODE_FILTER_BLOCK);
+    struct parse_unknown around = begin_scope(p);
     p->at++;
     if (!n || !(n->b = parse_filters(p, NULL, true)))
         return NULL;
+    end_scope(p, around);
     return with_body(p, n, "endfilter");
 }
 

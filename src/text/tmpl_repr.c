@@ -157,8 +157,26 @@ static void repr_macro(struct render *r, struct text *t, struct str name) {
     tmpl_text_z(r, t, "'>", TEMPLATE);
 }
 
+/* The functions of the language that are classes in Python, and how these print. */
+static const char *class_of(const char *name) {
+    static const char *const classes[][2] = {{"cycler", "<class 'jinja2.utils.Cycler'>"},
+                                             {"dict", "<class 'dict'>"},
+                                             {"joiner", "<class 'jinja2.utils.Joiner'>"},
+                                             {"namespace", "<class 'jinja2.utils.Namespace'>"},
+                                             {"range", "<class 'range'>"}};
+    for (size_t i = 0; i < N_ITEMS(classes); i++)
+        if (strcmp(name, classes[i][0]) == 0)
+            return classes[i][1];
+    return NULL;
+}
+
 /* Things without a value of their own print without the address that Python shows. */
 static void repr_object(struct render *r, struct text *t, struct val v) {
+    const char *class = v.type == VAL_FUNC ? class_of(v.func->name) : NULL;
+    if (class) {
+        tmpl_text_z(r, t, class, TEMPLATE);
+        return;
+    }
     tmpl_text_byte(r, t, '<', TEMPLATE);
     tmpl_text_z(r, t, tmpl_type_name(v), TEMPLATE);
     tmpl_text_byte(r, t, ' ', TEMPLATE);

@@ -91,10 +91,11 @@ static const struct tok_rule youtu = {
 static const struct tok_rule tiny_aya = {.stages = {{.scan = tok_scan_from_right, .classes = UC_ND, .how = TOK_SCAN_AT_BOUNDARY},
                                                     {.scan = tok_scan_threes, .classes = UC_ND},
                                                     O200K(3, FOLD | SLASH)}};
-static const struct tok_rule falcon = {.stages = {{.scan = tok_scan_runs, .classes = UC_P, .ranges = ascii_symbols},
-                                                  GPT2,
-                                                  {.scan = tok_scan_spelled_digits},
-                                                  {.scan = tok_scan_three_digits}}};
+static const struct tok_rule falcon = {
+    .stages = {{.scan = tok_scan_runs, .classes = UC_P, .ranges = ascii_symbols, .how = TOK_SCAN_UNICODE_8},
+               GPT2,
+               {.scan = tok_scan_spelled_digits},
+               {.scan = tok_scan_three_digits}}};
 static const struct tok_rule deepseek_llm = {.stages = {{.scan = tok_scan_runs, .ranges = newlines, .max = 1},
                                                         {.scan = tok_scan_spaced, .ranges = letters_deepseek},
                                                         {.scan = tok_scan_spaced, .ranges = punctuation_deepseek},
@@ -126,10 +127,11 @@ static const struct tok_rule superbpe = {.stages = {{.scan = tok_scan_runs, .cla
                                                     {.scan = tok_scan_threes, .classes = UC_ND}}};
 static const struct tok_rule bloom = {.stages = {{.scan = tok_scan_bloom}}},
                              viking = {.stages = {{.scan = tok_scan_bloom}, EACH_DIGIT}};
-static const struct tok_rule chameleon = {.stages = {{.scan = tok_scan_indents},
-                                                     EACH_DIGIT,
-                                                     {.scan = tok_scan_runs, .classes = UC_P, .ranges = ascii_symbols, .max = 1},
-                                                     GPT2}};
+static const struct tok_rule chameleon = {
+    .stages = {{.scan = tok_scan_indents},
+               EACH_DIGIT,
+               {.scan = tok_scan_runs, .classes = UC_P, .ranges = ascii_symbols, .max = 1, .how = TOK_SCAN_UNICODE_8},
+               GPT2}};
 
 struct name {
     const char *name;

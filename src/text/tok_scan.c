@@ -278,6 +278,8 @@ static const char *isolate(const char *p, const char *end, const struct tok_stag
 }
 
 static inline bool looked_for(struct ch c, const struct tok_stage *stage) {
+    if (stage->how & TOK_SCAN_UNICODE_8 && c.len > 1)
+        c.class = uc_class_8(c.cp);
     return c.class & stage->classes || (stage->ranges && c.len && in_ranges(c.cp, stage->ranges));
 }
 

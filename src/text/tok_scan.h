@@ -33,6 +33,7 @@ enum {
     TOK_SCAN_HAN = 256,          /* Han characters are runs of their own, and no letters */
     TOK_SCAN_ONE_LINE = 512,     /* each new-line apart */
     TOK_SCAN_AT_BOUNDARY = 1024, /* only numbers that no letter follows */
+    TOK_SCAN_UNICODE_8 = 2048,   /* classes as of Unicode 8 */
 };
 
 /* ' ?\p{L}+ ...': GPT-2. */

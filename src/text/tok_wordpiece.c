@@ -2,43 +2,11 @@
  * white space, each punctuation mark and each Han character is a word; a word is spelled in its longest pieces from the left, or
  * is unknown as a whole. Inside, the first piece of a word begins with a space, the others do not. */
 #include "tok_impl.h"
-#include "tok_scan.h"
 #include "unicode_props.h"
 
 enum { WORD_CHARS_MAX = 100, REPLACEMENT = 0xfffd, SMALL_I_DOT = 0x130, DOT_ABOVE = 0x307 };
 
 /* ---- classes -------------------------------------------------------------------------------------------------------------- */
-
-/* The published tokenizers know the classes of Unicode 8: what is a mark, punctuation or a format character only since then is
- * an ordinary character to them. The ranges hold nothing of these classes that is older. */
-static const struct tok_range newer[] = {
-    {0x61d, 0x61d},     {0x7fd, 0x7fd},     {0x890, 0x8e2},     {0x9fd, 0x9fe},     {0xa76, 0xa76},     {0xafa, 0xaff},
-    {0xb55, 0xb55},     {0xc04, 0xc3c},     {0xc77, 0xc77},     {0xc84, 0xc84},     {0xd00, 0xd00},     {0xd3b, 0xd3c},
-    {0xd81, 0xd81},     {0xeba, 0xeba},     {0xece, 0xece},     {0x180f, 0x1886},   {0x1abf, 0x1ace},   {0x1b4e, 0x1b4f},
-    {0x1b7d, 0x1b7f},   {0x1df6, 0x1dfb},   {0x2e43, 0x2e5d},   {0xa82c, 0xa82c},   {0xa8c5, 0xa8c5},   {0xa8ff, 0xa8ff},
-    {0xa9bd, 0xa9bd},   {0x10d24, 0x10f89}, {0x11070, 0x11074}, {0x110c2, 0x110cd}, {0x111cf, 0x111cf}, {0x1123e, 0x11241},
-    {0x1133b, 0x1133b}, {0x113bb, 0x1145e}, {0x11660, 0x1166c}, {0x116b9, 0x116b9}, {0x1182f, 0x11fff}, {0x12ff1, 0x1612f},
-    {0x16d6d, 0x16f4f}, {0x16fe2, 0x16fe4}, {0x1cf00, 0x1cf46}, {0x1e000, 0x1e5ff}, {0x1e944, 0x1e95f}, {UINT32_MAX, UINT32_MAX},
-};
-
-static uint32_t class_of(uint32_t cp) {
-    uint32_t class = uc_class(cp);
-    if (cp < newer[0].first)
-        return class;
-    switch (cp) { /* of another class in Unicode 8 */
-    case 0x1734:
-    case 0x1171e: return UC_MN;
-    case 0x166d:
-    case 0x111c9: return UC_PX;
-    default: break;
-    }
-    if (!(class & (UC_MN | UC_P | UC_CF)))
-        return class;
-    const struct tok_range *r = newer;
-    while (r->last < cp)
-        r++;
-    return r->first <= cp ? UC_CN : class;
-}
 
 static bool is_han(uint32_t cp) {
     if (cp < 0x3400)
@@ -127,7 +95,7 @@ static void add_lower(struct word *w, uint32_t cp) {
 
 static int take_char(struct word *w, uint32_t cp) {
     const struct tok *t = w->x->t;
-    uint32_t class = class_of(cp);
+    uint32_t class = uc_class_8(cp);
     if (t->strip_accents && class & UC_MN)
         return 0;
     bool alone = is_punctuation(cp, class);
@@ -162,7 +130,7 @@ static bool clean(struct str s, struct buf *out) {
     for (const char *p = s.p, *end = s.p + s.n; p < end;) {
         uint32_t cp;
         unsigned len = utf8_decode(p, end, &cp);
-        uint32_t class = len ? class_of(cp) : 0;
+        uint32_t class = len ? uc_class_8(cp) : 0;
         beyond_ascii = beyond_ascii || len > 1;
         if (class & UC_Z || (len && (cp == '\t' || cp == '\n' || cp == '\r'))) {
             buf_byte(out, ' ');

@@ -41,7 +41,10 @@ enum {
 };
 extern const uint32_t uc_ascii[128]; /* the classes of ASCII, for who looks at every byte */
 uint32_t uc_class(uint32_t cp);      /* one UC_ bit; beyond U+10FFFF UC_CN */
-uint32_t uc_lower(uint32_t cp);      /* simple lower case (U+0130, the only one that has two letters, stays) */
+/* The same as parts of the published tokenizers have it, with the classes of Unicode 8: what is a mark, punctuation or a format
+ * character only since then is an ordinary character to them. */
+uint32_t uc_class_8(uint32_t cp);
+uint32_t uc_lower(uint32_t cp); /* simple lower case (U+0130, the only one that has two letters, stays) */
 
 /* The full canonical decomposition of cp, not reordered: 1..4 code points. */
 unsigned uc_decompose(uint32_t cp, uint32_t out[4]);

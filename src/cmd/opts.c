@@ -20,7 +20,7 @@ const struct opt opts_common[] = {
 const struct opt opts_compute[] = {
     {"threads", 't', OPT_COUNT, "N", "compute threads (default: the CPUs this process may use)", AT(threads), 1, 256},
     {"chunk", 0, OPT_COUNT, "N", "most rows of one step of prefill (default 512)", AT(chunk), 1, 65536},
-    {"isa", 0, OPT_TEXT, "NAME", "instruction set: c, avx2, avxvnni, avx512, amx, neon (default: the best of this machine)",
+    {"isa", 0, OPT_TEXT, "NAME", "instruction set: c, avx2, avxvnni, avx512, amx, neon, i8mm (default: the best of this machine)",
      AT(isa), 0, 0},
     {"ctx", 'c', OPT_COUNT, "N", "context in tokens (default: the smaller of the model's and 8192)", AT(ctx), 16, 16777216},
     {"kv", 0, OPT_TEXT, "f16|q8|f32", "type of the KV cache (default f16); another type is another release", AT(kv), 0, 0},

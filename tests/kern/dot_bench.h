@@ -206,7 +206,7 @@ static int bench_dot(const char *isa, const char *beside, char **formats, int n_
         return 2;
     }
     struct bench b = {.fns = {kern->name, kern->panel, kern->acts_fill, kern->matmul}, .memory = bench_memory()};
-    b.vnni = strcmp(kern->name, "avx512") == 0;
+    b.vnni = strcmp(kern->name, "avx512") == 0 || strcmp(kern->name, "amx") == 0;
     b.proto = lib ? dlsym(lib, b.vnni ? "isa512" : "isa2") : NULL;
     printf("%s: %.1f Gop/s int8, %.1f GB/s read\n", kern->name, int8_peak(b.vnni) * 1e-9,
            read_peak(b.memory, BENCH_BYTES) * 1e-9);

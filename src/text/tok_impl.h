@@ -2,6 +2,7 @@
  *
  *     tok.c            making one, and its vocabulary        tok_encode.c   finding added tokens, encoding what is between them
  *     tok_table.c      hashes and the prefix table           tok_decode.c   bytes of tokens, streaming
+ *     tok_trie.c       the keys as a double array
  *     tok_pre.c        byte-level BPE: rules by name         tok_scan.c     the scanners those rules are made of
  *     tok_merge.c      merging symbols, best pair first      tok_bpe.c, tok_spm.c, tok_unigram.c, tok_wordpiece.c  one model each
  *
@@ -66,20 +67,24 @@ void tok_prefixes_init(struct tok_prefixes *t, const struct str *keys, uint32_t 
 /* Goes one byte further; false when no key has it. *id: the key that ends there, or TOK_ABSENT. */
 bool tok_walk_step(const struct tok_prefixes *t, struct tok_walk *w, uint8_t byte, uint32_t *id);
 
-/* The same keys byte by byte: one look-up a step, for what is searched at every position of a text. A node's edge for a byte is
- * the pair (node, byte): its id is the next node, its rank the token that ends there. Node 0 is the root. */
+/* The same keys byte by byte, for what is searched at every position of a text: a double array. The child of a node for a byte is
+ * unit base ^ byte, if that unit's `above` is the node. Node 0 is the root. */
+struct tok_unit {
+    uint32_t base, above; /* above TOK_ABSENT: free */
+    uint32_t id;          /* the key that ends here, or TOK_ABSENT */
+};
 struct tok_trie {
-    struct tok_pairs edges;
+    const struct tok_unit *units; /* in blocks of 256, so that base ^ byte is always one of them */
 };
 /* Takes the keys of t, in their order. */
 bool tok_trie_init(struct tok_trie *trie, const struct tok_prefixes *t, struct arena *arena) MUST_USE;
 /* Goes from *node along `byte`; false when no key does. *id: the key that ends there, or TOK_ABSENT. */
 static inline bool tok_trie_step(const struct tok_trie *trie, uint32_t *node, uint8_t byte, uint32_t *id) {
-    const struct tok_pair *edge = tok_pairs_find(&trie->edges, *node, byte);
-    if (!edge)
+    uint32_t next = trie->units[*node].base ^ byte;
+    if (trie->units[next].above != *node)
         return false;
-    *node = edge->id;
-    *id = edge->rank;
+    *node = next;
+    *id = trie->units[next].id;
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* tok: hashes from strings and pairs to ids, the table of prefixes and the trie. */
+/* tok: hashes from strings and pairs to ids, and the table of prefixes. */
 #include "tok_impl.h"
 
 #include <stdlib.h>
@@ -137,34 +137,5 @@ bool tok_walk_step(const struct tok_prefixes *t, struct tok_walk *w, uint8_t byt
         return false;
     *w = (struct tok_walk){low, high, w->depth + 1};
     *id = t->keys[t->ids[low]].n == w->depth ? t->ids[low] : TOK_ABSENT;
-    return true;
-}
-
-static size_t common_bytes(struct str a, struct str b) {
-    size_t n = 0;
-    while (n < a.n && n < b.n && a.p[n] == b.p[n])
-        n++;
-    return n;
-}
-
-bool tok_trie_init(struct tok_trie *trie, const struct tok_prefixes *t, struct arena *arena) {
-    struct str before = {0};
-    uint64_t n_edges = 0;
-    for (uint32_t i = 0; i < t->n; before = t->keys[t->ids[i++]])
-        n_edges += t->keys[t->ids[i]].n - common_bytes(before, t->keys[t->ids[i]]);
-    if (n_edges > UINT32_MAX / 4 || !tok_pairs_init(&trie->edges, (uint32_t)n_edges, arena))
-        return false;
-    uint32_t n_nodes = 1;
-    for (uint32_t i = 0; i < t->n; i++) {
-        struct str key = t->keys[t->ids[i]];
-        struct tok_pair *edge = NULL;
-        for (size_t k = 0, node = 0; k < key.n; k++, node = edge->id) {
-            edge = find_pair(&trie->edges, (uint32_t)node, (uint8_t)key.p[k]);
-            if (edge->left == TOK_ABSENT)
-                *edge = (struct tok_pair){(uint32_t)node, (uint8_t)key.p[k], TOK_ABSENT, n_nodes++};
-        }
-        if (edge) /* keys are not empty */
-            edge->rank = t->ids[i];
-    }
     return true;
 }

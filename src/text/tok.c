@@ -146,6 +146,8 @@ static int index_pieces(struct tok *t, struct err *e) {
         struct str key = t->model == TOK_BPE ? (struct str){&c, 1} : (struct str){name, (size_t)n};
         uint32_t id = tok_map_find(t->model == TOK_BPE ? &t->by_text : &t->by_name, key);
         t->bytes[byte] = id == TOK_ABSENT || tok_is_special(t, id) ? TOK_ABSENT : id;
+        if (byte < 128)
+            t->chars[byte] = tok_map_find(&t->by_text, (struct str){&c, 1});
     }
     return 0;
 }

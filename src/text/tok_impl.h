@@ -113,6 +113,7 @@ struct tok {
     size_t text_bytes_max;           /* longest key of by_text */
     struct tok_pairs pairs;
     uint32_t bytes[256];             /* the token of a byte alone, or TOK_ABSENT */
+    uint32_t chars[128];             /* by_text of one ASCII character */
     struct tok_trie trie;            /* unigram, WordPiece: by_text byte by byte */
     struct tok_prefixes user, added; /* names that are found before anything else: user-defined; those and control */
     uint8_t *strip;                  /* STRIP_ bits of added tokens, or NULL where no token has any */
@@ -146,6 +147,7 @@ struct tok_enc {
     struct buf word;                        /* see tok_wordpiece.c */
     struct buf symbols, links, heap, paths; /* see tok_merge.c, tok_unigram.c */
     struct tok_seen *seen;                  /* what long texts repeat, or NULL; see tok_merge.c */
+    bool words_seen;                        /* its words are this text's */
 };
 
 /* Control and unknown tokens: no text becomes one by what it spells. */

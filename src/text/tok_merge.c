@@ -15,15 +15,25 @@ struct entry {
     uint32_t rank, at; /* stale once the link at `at` has another rank */
 };
 
+/* The token of the character at p, and its length; TOK_ABSENT where there is none. */
+static inline uint32_t char_at(const struct tok *t, const char *p, const char *end, unsigned *len) {
+    uint32_t cp;
+    if ((uint8_t)*p < 0x80) {
+        *len = 1;
+        return t->chars[(uint8_t)*p];
+    }
+    *len = utf8_decode(p, end, &cp);
+    *len = *len ? *len : 1;
+    return tok_map_find(&t->by_text, (struct str){p, *len});
+}
+
 static size_t symbols_of(const struct tok *t, struct str word, struct tok_symbol *out) {
     size_t n = 0;
+    bool bytes = t->model == TOK_BPE;
     for (size_t i = 0; i < word.n;) {
-        uint32_t cp;
-        unsigned len = t->model == TOK_BPE ? 1 : utf8_decode(word.p + i, word.p + word.n, &cp);
-        len = len ? len : 1;
-        uint32_t id =
-            t->model == TOK_BPE ? t->bytes[(uint8_t)word.p[i]] : tok_map_find(&t->by_text, (struct str){word.p + i, len});
-        if (id != TOK_ABSENT || t->model != TOK_BPE)
+        unsigned len = 1;
+        uint32_t id = bytes ? t->bytes[(uint8_t)word.p[i]] : char_at(t, word.p + i, word.p + word.n, &len);
+        if (id != TOK_ABSENT || !bytes)
             out[n++] = (struct tok_symbol){id, (uint32_t)i, len};
         i += len;
     }
@@ -33,7 +43,7 @@ static size_t symbols_of(const struct tok *t, struct str word, struct tok_symbol
 /* ---- what a long text repeats ---------------------------------------------------------------------------------------------- */
 
 /* Words and where their ids stand, pairs and what they make: a text says the same again and again. */
-enum { SEEN_WORDS = 4096, SEEN_PAIRS = 8192, SEEN_WORD_MAX = 64, SEEN_TEXT_MIN = 8192 };
+enum { SEEN_WORDS = 16384, SEEN_PAIRS = 8192, SEEN_WORD_MAX = 64, SEEN_TEXT_MIN = 8192 };
 struct tok_seen {
     struct {
         struct str text; /* p NULL: empty */
@@ -43,9 +53,10 @@ struct tok_seen {
 };
 
 void tok_begin_words(struct tok_enc *x, struct str text) {
-    if (x->seen)
+    x->words_seen = text.n >= SEEN_TEXT_MIN; /* clearing costs more than short texts take */
+    if (x->words_seen && x->seen)
         memset(x->seen->words, 0, sizeof x->seen->words); /* pairs stay what they are */
-    else if (text.n >= SEEN_TEXT_MIN)
+    else if (x->words_seen)
         x->seen = calloc(1, sizeof *x->seen); /* without memory it goes on as it did before */
 }
 
@@ -241,7 +252,7 @@ static bool repeats(const struct tok_enc *x, size_t before) {
 }
 
 static int encode_unless_seen(struct tok_enc *x, struct str word, uint32_t hash) {
-    if (!x->seen || word.n > SEEN_WORD_MAX)
+    if (!x->seen || !x->words_seen || word.n > SEEN_WORD_MAX)
         return encode_new(x, word);
     size_t slot = hash >> 8 & (SEEN_WORDS - 1), before = x->ids->n;
     if (x->seen->words[slot].text.p && str_eq(x->seen->words[slot].text, word))

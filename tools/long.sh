@@ -13,6 +13,7 @@ for script in tests/kern/*.sh; do
     echo "== $script"
     bash "$script" --all
 done
+echo "== a machine of two nodes" && bash tests/tools/numa_qemu.sh
 if [ -e tests/kern/sweep.c ]; then
     make --no-print-directory build/tests/kern/sweep && build/tests/kern/sweep
 fi

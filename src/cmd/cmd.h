@@ -44,7 +44,7 @@ struct cmd_opts {
     bool seed_given;
     struct opt_list stop, logit_bias;
     const char *host, *name, *unknown_fields;
-    uint64_t port, parallel, queue, kv_memory;
+    uint64_t port, parallel, queue, kv_memory, nice;
     struct opt_list api_key;
     struct opt_list bench_threads, bench_prompts, bench_gens, bench_depths, bench_seqs; /* "1,2" */
     struct opt_list bench_pg, bench_mixed;                                              /* "512,64" */

@@ -326,6 +326,7 @@ static void fill_open(const struct cmd_opts *o, const struct cmd_model *m, struc
                                .parallel = 1,
                                .threads = (uint32_t)o->threads,
                                .chunk = (uint32_t)o->chunk,
+                               .nice = (uint32_t)o->nice,
                                .queue = 4,
                                .kv_type = cmd_kv_type(o->kv)};
     snprintf(open->name, sizeof open->name, "%s", m->name);

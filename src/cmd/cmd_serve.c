@@ -43,6 +43,7 @@ static int add_model(struct serving *s, const char *model, const struct cmd_opts
         .queue = (uint32_t)o->queue,
         .threads = (uint32_t)o->threads,
         .chunk = (uint32_t)o->chunk,
+        .nice = (uint32_t)o->nice,
         .kv_memory = o->kv_memory,
         .kv_type = cmd_kv_type(o->kv),
     };

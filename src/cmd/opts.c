@@ -18,7 +18,7 @@ const struct opt opts_common[] = {
     END_OF_GROUP,
 };
 const struct opt opts_compute[] = {
-    {"threads", 't', OPT_COUNT, "N", "compute threads (default: the CPUs this process may use)", AT(threads), 1, 256},
+    {"threads", 't', OPT_COUNT, "N", "compute threads (default: the physical cores this process may use)", AT(threads), 1, 256},
     {"chunk", 0, OPT_COUNT, "N", "most rows of one step of prefill (default 512)", AT(chunk), 1, 65536},
     {"isa", 0, OPT_TEXT, "NAME", "instruction set: c, avx2, avxvnni, avx512, amx, neon, i8mm (default: the best of this machine)",
      AT(isa), 0, 0},
@@ -58,6 +58,7 @@ const struct opt opts_serve[] = {
     {"queue", 0, OPT_COUNT, "N", "requests waiting before 503 is answered (default 256)", AT(queue), 0, 1048576},
     {"kv-memory", 0, OPT_BYTES, "BYTES",
      "memory of the KV cache (default: half the context of all sequences, at most a quarter of the memory)", AT(kv_memory), 0, 0},
+    {"nice", 0, OPT_COUNT, "N", "how far computing yields to the server and to other processes (default 1)", AT(nice), 0, 19},
     {"api-key", 0, OPT_LIST, "KEY", "a key that clients must send; may be repeated (default: none is asked for)", AT(api_key), 0,
      0},
     {"unknown-fields", 0, OPT_TEXT, "refuse|warn", "what to do with request fields that moat does not know (default refuse)",
@@ -78,6 +79,7 @@ void opts_defaults(struct cmd_opts *o) {
         .parallel = 32,
         .queue = 256,
         .unknown_fields = "refuse",
+        .nice = 1,
         .kv = "f16",
         .bench_noise = 10,
         .r = 3,

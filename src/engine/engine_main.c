@@ -13,7 +13,6 @@
 
 enum {
     OUTBOX_MAX = 1 << 20, /* bytes that wait before steps stop: what one step or one rendered prompt adds is bounded */
-    NICE_BELOW = 5,       /* compute yields to the server, or its latency suffers */
 };
 
 /* A datagram that could not be sent yet. */
@@ -159,6 +158,14 @@ static int wait_record(struct process *p, int *fd) {
     return got > 0 ? wire_next(&r, &p->msg, &p->err) : got;
 }
 
+/* Compute yields to the server; of this thread and those it starts. */
+static void lower_priority(uint32_t nice) {
+    errno = 0;
+    int now = getpriority(PRIO_PROCESS, 0);
+    if (errno == 0)
+        setpriority(PRIO_PROCESS, 0, now + (int)nice);
+}
+
 /* Waits for open and answers it: hello, or refused with the reason. */
 static int take_open(struct process *p) {
     struct err *e = &p->err;
@@ -169,8 +176,10 @@ static int take_open(struct process *p) {
     }
     if (got > 0 && p->msg.type != WIRE_OPEN)
         got = err_set(e, ERR_INPUT, "engine", "the first record is not open");
-    if (got > 0)
+    if (got > 0) {
+        lower_priority(p->msg.open.nice);
         got = open_engine(p, &p->msg.open, fd, e);
+    }
     if (fd >= 0)
         close(fd);
     if (p->packed_fd >= 0)
@@ -279,10 +288,6 @@ int engine_main(int sock, struct err *e) {
     p->out.max = WIRE_RECORD_MAX;
     p->parcels_end = &p->parcels;
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a server that is killed in the middle of a long load leaves nobody behind */
-    errno = 0;
-    int nice_now = getpriority(PRIO_PROCESS, 0);
-    if (errno == 0)
-        setpriority(PRIO_PROCESS, 0, nice_now + NICE_BELOW); /* of this thread and those it starts */
     int r = take_open(p);
     bool opened = r >= 0;
     if (opened)

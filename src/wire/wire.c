@@ -55,6 +55,7 @@ static const struct field open_fields[] = {
     CHARS(open.packed),
     CHARS(open.digest),
     CHARS(open.expect_fingerprint),
+    {FIELD_U32, AT(open.nice), 19},
 };
 
 static const struct field request_fields[] = {

@@ -151,6 +151,7 @@ struct wire_open {
     char name[128], path[512]; /* how the API calls it; what messages call the file */
     struct str release;        /* JSON of the release (canonical), or "" for a bare file */
     uint32_t ctx, parallel, threads, chunk, queue;
+    uint32_t nice; /* how far below the server's priority it runs, 0..19 */
     uint64_t kv_memory;
     uint32_t kv_type; /* enum dtype */
     char isa[16];

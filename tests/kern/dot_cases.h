@@ -190,7 +190,12 @@ static float *case_run(const struct dot_case *c, const struct dot_fns *fns, uint
     for (uint32_t tile = 0, to, n = kern_tiles(c->w.n); tile < n; tile = to) {
         to = split_seed ? tile + 1 + rng_below(&r, 3) : n;
         to = to < n ? to : n;
-        fns->matmul(&c->w, &a, y, c->y_stride, tile, to);
+        for (uint32_t row = 0, end; row < c->rows; row = end) {
+            end = split_seed ? row + KERN_PANEL * (1 + rng_below(&r, 3)) : c->rows;
+            end = end < c->rows ? end : c->rows;
+            struct kern_acts part = kern_acts_rows(&a, row, end);
+            fns->matmul(&c->w, &part, y + (size_t)row * c->y_stride, c->y_stride, tile, to);
+        }
     }
     free(a.data);
     free(faults);

@@ -43,7 +43,14 @@ content and content;(content, 1)|first;[content]|last;[content]|min;[content]|ma
 nothing|d(content);'x'|float(content);cycler(content).next();namespace(a=content).a;dict(a=content).a;dict(d);strftime_now(content)
 content if content else '';[content][0];{'k': content}['k'];{'k': content}.get('k');{}.get('k', content);d.get(content);d[content]
 content|urlencode;content|xmlattr if false else content;[content]|string;content|list|string;content|replace(content, content)
-content|replace('zz', 'yy');'zz'|replace('zz', content);'a'.replace('', content);gap|replace('§', '', 99);content|reject('none')|join"""
+content|replace('zz', 'yy');'zz'|replace('zz', content);'a'.replace('', content);gap|replace('§', '', 99);content|reject('none')|join
+content|pprint;[content]|pprint;{content: [content] * 9}|pprint;[content * 9]|pprint;([content] * 40)|pprint;(content ~ ' ') * 20|pprint;((content ~ ' ') * 20)|pprint;{'a': content, 'b': d}|pprint
+content.translate({});content.translate({167: none});gap.translate({167: none});gap.translate(''.maketrans('', '', '§'));content.translate(''.maketrans(content, content))
+content.translate(''.maketrans({}));'a'.translate({97: content});'a'.translate(''.maketrans({'a': content}));''.join(pieces).translate('');content.translate([])
+('ab' * 40)[:content|length].translate(''.maketrans('ab', 'ba')) ~ content;content.encode().decode();content.encode('latin-1', 'ignore').decode('latin-1');content.encode()[:3].decode('ascii', 'ignore') ~ content.encode()[3:].decode('ascii', 'ignore')
+(content.encode() + ''.encode()).decode();content.encode('ascii', 'backslashreplace').decode();(content.encode() * 2).decode();content.encode();content.encode()[::-1][::-1].decode();[content]|random;pieces|random ~ content
+{content.encode(): 1};content|string|random ~ content;(content ~ '.com')|safe|urlize;(content|safe)|urlize;strftime_now(content ~ '%Y')
+strftime_now('%10' ~ content);content|sort|join if false else content;content|truncate(99, leeway=0);[content]|truncate(9)"""
 STATEMENTS = ["{% for c in content %}{{ c }}{% endfor %}", "{% for c in content|list %}{{ c }}{% endfor %}", "{% set x %}{{ content }}{% endset %}{{ x }}",
               "{% set x %}{{ content }}{% endset %}{{ x|trim ~ x }}", "{% macro m(x) %}{{ x }}{% endmacro %}{{ m(content) }}{{ m(content)|trim }}",
               "{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}{{ content }}{% endcall %}", "{% filter trim %} {{ content }} {% endfilter %}",
@@ -52,11 +59,14 @@ STATEMENTS = ["{% for c in content %}{{ c }}{% endfor %}", "{% for c in content|
               "{% with x = content %}{{ x }}{% endwith %}", "{% set j = joiner(content) %}{{ j() }}{{ j() }}{{ j() }}", "{% block b %}{{ content }}{% endblock %}{{ self.b() }}",
               "{% for c in [content] recursive %}{{ c }}{{ loop([]) }}{% endfor %}", "{% autoescape true %}{{ content|safe }}{{ content }}{% endautoescape %}",
               "{% for k, v in d.items() %}{{ k }}{{ v }}{% endfor %}", "{% for c in content %}{{ c if loop.first else c }}{{ loop.cycle('') }}{% endfor %}",
-              "{% set a, b = content[:2], content[2:] %}{{ a }}{{ b }}", "{% generation %}{{ content }}{% endgeneration %}"]
+              "{% set a, b = content[:2], content[2:] %}{{ a }}{{ b }}", "{% generation %}{{ content }}{% endgeneration %}", "{% autoescape true %}{% for c in [[content]] recursive %}{{ loop(c) if c is not string else c|safe }}{% endfor %}{% endautoescape %}",
+              "{% set t = ''.maketrans('abcdefghijklmno', (content ~ 'abcdefghijklmno')[:15]) %}{{ 'abcdefghijklmno'.translate(t) }}", "{% for c in content.encode() %}{{ [c] }}{% endfor %}{{ content }}",
+              "{% set t = ''.maketrans('abcdefghijklmno', (content ~ 'abcdefghijklmno')[:15]) %}{% for c in 'abcdefghijklmno' %}{{ c.translate(t) }}{% endfor %}"]
 # The template writes a part of the token itself.
 MIXED = ["content|e|striptags", "content|forceescape|striptags", "content.split('|')|join('|')", "content.split('_')|join('_')", "'<' ~ content[1:]", "content[:-1] ~ '>'", "content[:-1] + '>'", "content[:1] ~ '|' ~ content[2:]",
          "'[' ~ content[1:-1] ~ ']'", "'<|%s|>' % content[2:-2]", "'<|{}|>'.format(content[2:-2])", "'</s'|replace('s', content[2:])", "content|replace('<', '<')",
-         "content|replace('|', '|')|replace('>', '>')", "content[1:]|indent('<', true)", "[content[:2], content[3:]]|join(content[2])", "'<' ~ content[1:-1]|lower ~ '>'"]
+         "content|replace('|', '|')|replace('>', '>')", "content[1:]|indent('<', true)", "[content[:2], content[3:]]|join(content[2])", "'<' ~ content[1:-1]|lower ~ '>'", "'<§'.translate({167: content[1:]})", "content.translate({60: '<', 62: '>'})", "content.translate({60: 60, 62: 62, 124: 124})", "('<'.encode() + content[1:].encode()).decode()",
+         "content|safe|urlize|striptags", "('http://' ~ content ~ '.com')|safe|urlize|striptags", "content|safe|urlize", "('http://a.b/' ~ content)|safe|urlize", "content.translate(''.maketrans('<|>', '<|>'))"]
 
 
 def render(moat, lines, *options):

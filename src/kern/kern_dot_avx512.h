@@ -253,7 +253,32 @@ DOT_INLINE void dot_tile_sums(struct dot_plan plan, const uint8_t *w, const uint
     }
 }
 
-/* y [T][DOT_WIDTH] stays in memory: it is the operand of the fma. */
+/* What the sums of a block add to y [T][DOT_WIDTH], which stays in memory: it is the operand of the fma. Each scale is loaded once,
+ * before y is stored: loads are what is scarce beside the products. */
+DOT_INLINE void dot_tile_add(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, const unsigned R,
+                             const unsigned T, __m512i c[DOT_T][DOT_R], __m512 first_half[DOT_T][DOT_R]) {
+    __m512 d[DOT_R], minus_magic[DOT_R], min[DOT_R], sub1[DOT_R];
+    DOT_UNROLL
+    for (unsigned r = 0; r < R; r++) {
+        const uint8_t *scales = w + r * CHUNK_BYTES;
+        d[r] = dot_load_ps(scales + CHUNK_D);
+        minus_magic[r] = plan.sub ? d[r] : dot_load_ps(scales + CHUNK_MINUS_MAGIC_D);
+        min[r] = plan.min ? dot_load_ps(scales + CHUNK_MIN) : d[r];
+        sub1[r] = plan.sub ? dot_load_ps(scales + CHUNK_SUB1) : d[r];
+    }
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++) {
+        __m512 x_d = dot_word_ps(x, T, WORD_D, t), x_ds = plan.min ? dot_word_ps(x, T, WORD_DS, t) : x_d;
+        DOT_UNROLL
+        for (unsigned r = 0; r < R; r++) {
+            float *out = y + t * DOT_WIDTH + r * KERN_TILE;
+            __m512 p = dot_product(plan, c[t][r], plan.sub ? first_half[t][r] : d[r], sub1[r], d[r], minus_magic[r]);
+            __m512 sum = _mm512_fmadd_ps(p, x_d, _mm512_loadu_ps(out));
+            _mm512_storeu_ps(out, plan.min ? _mm512_fmadd_ps(min[r], x_ds, sum) : sum);
+        }
+    }
+}
+
 DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *x, float *y, uint32_t n_blocks,
                          const struct dot_ahead *ahead, const unsigned R, const unsigned T) {
     for (uint32_t b = 0; b < n_blocks; b++, w += CHUNK_BLOCK, x += KERN_LINE * T) {
@@ -261,21 +286,7 @@ DOT_INLINE void dot_tile(struct dot_plan plan, const uint8_t *w, const uint8_t *
         __m512i c[DOT_T][DOT_R];
         __m512 first_half[DOT_T][DOT_R];
         dot_tile_sums(plan, w, x, R, T, c, first_half);
-        DOT_UNROLL
-        for (unsigned r = 0; r < R; r++) {
-            const uint8_t *scales = w + r * CHUNK_BYTES;
-            __m512 d = dot_load_ps(scales + CHUNK_D), minus_magic = plan.sub ? d : dot_load_ps(scales + CHUNK_MINUS_MAGIC_D);
-            __m512 min = plan.min ? dot_load_ps(scales + CHUNK_MIN) : d, sub1 = plan.sub ? dot_load_ps(scales + CHUNK_SUB1) : d;
-            DOT_UNROLL
-            for (unsigned t = 0; t < T; t++) {
-                float *out = y + t * DOT_WIDTH + r * KERN_TILE;
-                __m512 p = dot_product(plan, c[t][r], plan.sub ? first_half[t][r] : d, sub1, d, minus_magic);
-                __m512 sum = _mm512_fmadd_ps(p, dot_word_ps(x, T, WORD_D, t), _mm512_loadu_ps(out));
-                if (plan.min)
-                    sum = _mm512_fmadd_ps(min, dot_word_ps(x, T, WORD_DS, t), sum);
-                _mm512_storeu_ps(out, sum);
-            }
-        }
+        dot_tile_add(plan, w, x, y, R, T, c, first_half);
         __asm__("" ::: "memory"); /* or gcc keeps all of y on the stack */
     }
 }

@@ -17,7 +17,7 @@ enum { DOT_T = 4, DOT_STREAM = 8, DOT_R = 4, DOT_SPAN = 4, CHUNK_BYTES = 10 * 70
 #include "kern_codes_avx512.h"
 #include "kern_dot_acts.h"
 
-enum { DOT_AHEAD = 6144 /* bytes that GEMV prefetches ahead */ };
+enum { DOT_AHEAD = 6144, DOT_AHEAD_EACH = 3072 /* bytes that GEMV prefetches ahead, of one tile and of each of DOT_R */ };
 
 /* Codes of a block in a chunk, [8 groups][16][4], then floats or int32 [16] each. */
 enum { CHUNK_D = 512, CHUNK_MINUS_MAGIC_D = 576, CHUNK_MIN = 640, CHUNK_SUB0 = 576, CHUNK_SUB1 = 640, CHUNK_BLOCK = 704 };
@@ -127,16 +127,18 @@ DOT_INLINE __m512i dot_half_start(const uint8_t *x, unsigned T, unsigned i, unsi
 
 /* ---- few rows: streamed ------------------------------------------------------------------------------------------- */
 
-/* Spreads the prefetch of a unit evenly over its blocks. */
-DOT_INLINE void dot_prefetch(const struct kern_layout *f, const uint8_t *unit, unsigned s) {
-    unsigned lines = f->bytes / 64u, end = (s + 1) * lines / f->blocks;
-    for (unsigned i = s * lines / f->blocks; i < end; i++)
-        _mm_prefetch((const char *)unit + DOT_AHEAD + i * 64, _MM_HINT_T0);
+/* The lines of a unit that are prefetched with its block s, so that they are spread evenly. */
+DOT_INLINE unsigned dot_lines(const struct kern_layout *f, unsigned s) {
+    return s * (f->bytes / 64u) / f->blocks;
+}
+DOT_INLINE void dot_prefetch(const uint8_t *at, unsigned n_lines) {
+    for (unsigned i = 0; i < n_lines; i++)
+        _mm_prefetch((const char *)at + i * 64, _MM_HINT_T0);
 }
 
-/* Block s of a unit: y[t] takes it in. x: that block in the first of the panels of PT rows. */
+/* Block s of a unit: y[t] takes it in. x: that block in the first of the panels of PT rows, and in the second one if T > PT. */
 DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s,
-                                 const uint8_t *const x[2], const unsigned PT, const unsigned T, __m512 y[DOT_STREAM]) {
+                                 const uint8_t *const *x, const unsigned PT, const unsigned T, __m512 *y) {
     __m512i c[DOT_STREAM];
     __m512 first_half[DOT_STREAM], sub[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()}, minus_magic = sub[0];
     if (plan.sub) {
@@ -178,7 +180,7 @@ DOT_INLINE void dot_stream_block(const struct kern_layout *f, struct dot_plan pl
 
 /* The same for plan.halves. */
 DOT_INLINE void dot_stream_halves(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s,
-                                  const uint8_t *const x[2], const unsigned PT, const unsigned T, __m512 y[DOT_STREAM]) {
+                                  const uint8_t *const *x, const unsigned PT, const unsigned T, __m512 *y) {
     __m512i c[DOT_STREAM][2];
     DOT_UNROLL
     for (unsigned g = 0; g < 8; g++) {
@@ -197,6 +199,14 @@ DOT_INLINE void dot_stream_halves(const struct kern_layout *f, struct dot_plan p
         y[t] = dot_halves_add(plan, &h, x[t / DOT_T], PT, t % DOT_T, c[t], y[t]);
 }
 
+DOT_INLINE void dot_stream_step(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, unsigned s,
+                                const uint8_t *const *x, const unsigned PT, const unsigned T, __m512 *y) {
+    if (plan.halves)
+        dot_stream_halves(f, plan, unit, s, x, PT, T, y);
+    else
+        dot_stream_block(f, plan, unit, s, x, PT, T, y);
+}
+
 DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, const uint8_t *x, float *out,
                            uint32_t n_blocks, const unsigned T) {
     const unsigned PT = T < DOT_T ? T : DOT_T;
@@ -207,16 +217,32 @@ DOT_INLINE void dot_stream(const struct kern_layout *f, struct dot_plan plan, co
     const uint8_t *panels[2] = {x, x + (size_t)n_blocks * KERN_LINE * DOT_T};
     for (uint32_t b = 0; b < n_blocks; unit += f->bytes)
         for (unsigned s = 0; s < f->blocks && b < n_blocks; s++, b++) {
-            dot_prefetch(f, unit, s);
-            if (plan.halves)
-                dot_stream_halves(f, plan, unit, s, panels, PT, T, y);
-            else
-                dot_stream_block(f, plan, unit, s, panels, PT, T, y);
+            dot_prefetch(unit + DOT_AHEAD + dot_lines(f, s) * 64, dot_lines(f, s + 1) - dot_lines(f, s));
+            dot_stream_step(f, plan, unit, s, panels, PT, T, y);
             panels[0] += KERN_LINE * PT;
             panels[1] += KERN_LINE * PT;
         }
     for (unsigned t = 0; t < T; t++)
         _mm512_storeu_ps(out + t * DOT_WIDTH, y[t]);
+}
+
+/* One row past DOT_R tiles at once: memory gives several streams more than one. Their ends bring in the next tiles' begins. */
+DOT_INLINE void dot_stream_row(const struct kern_layout *f, struct dot_plan plan, const uint8_t *unit, uint64_t tile_bytes,
+                               const uint8_t *x, float *out, uint32_t n_blocks) {
+    __m512 y[DOT_R] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    const uint8_t *end = unit + tile_bytes;
+    for (uint32_t b = 0; b < n_blocks; unit += f->bytes)
+        for (unsigned s = 0; s < f->blocks && b < n_blocks; s++, b++, x += KERN_LINE) {
+            const uint8_t *next = unit + DOT_AHEAD_EACH + dot_lines(f, s) * 64;
+            next += next < end ? 0 : (DOT_R - 1) * tile_bytes;
+            DOT_UNROLL
+            for (unsigned r = 0; r < DOT_R; r++) {
+                dot_prefetch(next + r * tile_bytes, dot_lines(f, s + 1) - dot_lines(f, s));
+                dot_stream_step(f, plan, unit + r * tile_bytes, s, &x, 1, 1, &y[r]);
+            }
+        }
+    for (unsigned r = 0; r < DOT_R; r++)
+        _mm512_storeu_ps(out + r * KERN_TILE, y[r]);
 }
 
 /* ---- panels against the chunks of R tiles -------------------------------------------------------------------------------------- */
@@ -443,6 +469,9 @@ DOT_TILES(DENSE_TILE, F32)
     }
 #define DOT_FORMAT(F, PLAN)                                                                                                      \
     DOT_STREAMS(DOT_STREAM_TEXT, F, PLAN)                                                                                        \
+    static void dot_stream_row_##F(const uint8_t *tiles, uint64_t tile_bytes, const uint8_t *x, float *y, uint32_t n_blocks) {   \
+        dot_stream_row(&kern_layouts[DTYPE_##F], plan_##PLAN, tiles, tile_bytes, x, y, n_blocks);                                \
+    }                                                                                                                            \
     DOT_UNPACK(F, PLAN)
 #define DENSE_FORMAT(F)                                                                                                          \
     DOT_STREAMS(DENSE_STREAM_TEXT, F, )                                                                                          \
@@ -479,8 +508,10 @@ DOT_UNPACK(IQ1_M, halves)
 DOT_UNPACK(MXFP4, halves)
 DOT_UNPACK(NVFP4, halves_split)
 
-#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 10, 10, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
-#define DOT_TEXT_HALVES(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 7, 7, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
+#define DOT_TEXT(F, PLAN)                                                                                                        \
+    [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 10, 10, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN, dot_stream_row_##F}
+#define DOT_TEXT_HALVES(F, PLAN)                                                                                                 \
+    [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 7, 7, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN, dot_stream_row_##F}
 #define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 7, 7, NULL, dot_unpack_##F, dot_tiles_##PLAN}
 #define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 8, 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
 static const struct dot_text dot_texts[] = {

@@ -33,6 +33,8 @@ struct dot_ahead {
 
 /* The texts of one format. y is [T][DOT_WIDTH]; stream sets it for one tile, the others add to it. */
 typedef void dot_stream_fn(const uint8_t *tile, const uint8_t *x, float *y, uint32_t n_steps);
+/* The same for one row and DOT_R tiles, read side by side. */
+typedef void dot_stream_row_fn(const uint8_t *tiles, uint64_t tile_bytes, const uint8_t *x, float *y, uint32_t n_steps);
 typedef void dot_unpack_fn(const uint8_t *tile, uint32_t from, uint32_t n_steps, uint8_t *chunk);
 typedef void dot_tile_fn(const uint8_t *chunks, const uint8_t *x, float *y, uint32_t n_steps, const struct dot_ahead *ahead);
 struct dot_text {
@@ -41,7 +43,8 @@ struct dot_text {
     uint16_t chunk_steps, chunk_steps_some; /* for many rows; for a few */
     dot_stream_fn *const *stream;           /* [rows - 1] */
     dot_unpack_fn *unpack;
-    dot_tile_fn *const *tile; /* [tiles / 2][T - 1] */
+    dot_tile_fn *const *tile;      /* [tiles / 2][T - 1] */
+    dot_stream_row_fn *stream_row; /* or NULL: tile by tile */
 };
 
 struct dot_job {
@@ -87,10 +90,23 @@ static struct dot_y dot_y_at(const struct dot_job *job, float *y, size_t y_strid
     return (struct dot_y){y + (size_t)tile * KERN_TILE, y_stride, dot_min(job->w->n - tile * KERN_TILE, n_tiles * KERN_TILE)};
 }
 
+/* One row: as many tiles as are whole groups. Returns the first of those that are left. */
+static uint32_t dot_one_row(const struct dot_job *job, float *y, uint32_t from, uint32_t to) {
+    _Alignas(KERN_ALIGN) float buffer[DOT_WIDTH];
+    for (; to - from >= DOT_R; from += DOT_R) {
+        struct dot_y out = dot_y_at(job, y, 0, from, DOT_R);
+        job->text->stream_row(job->w->data + from * job->tile_bytes, job->tile_bytes, job->a->data, buffer, job->n_steps);
+        dot_y_put(&out, 0, 1, buffer);
+    }
+    return from;
+}
+
 /* Weights are the traffic: a tile is read from its begin to its end, and once more from cache for what DOT_STREAM leaves. */
 static void dot_few_rows(const struct dot_job *job, float *y, size_t y_stride, uint32_t from, uint32_t to) {
     _Alignas(KERN_ALIGN) float buffer[DOT_STREAM * DOT_WIDTH];
     uint64_t row_bytes = (uint64_t)job->n_steps * job->text->step_bytes;
+    if (job->a->rows == 1 && job->text->stream_row)
+        from = dot_one_row(job, y, from, to);
     for (uint32_t tile = from; tile < to; tile++) {
         struct dot_y out = dot_y_at(job, y, y_stride, tile, 1);
         for (uint32_t row = 0, n; row < job->a->rows; row += n) {

@@ -220,7 +220,7 @@ static size_t case_compare(const struct dot_case *c, const struct dot_fns *def, 
 static inline unsigned cases_all(const struct dot_fns *def, const struct dot_fns *tier, size_t *outputs) {
     static const struct {
         uint32_t n, k, rows;
-    } shapes[] = {{16, 32, 1}, {49, 96, 4}, {40, 1120, 13}, {72, 1536, 23}, {33, 288, 40}, {20, 77, 9}};
+    } shapes[] = {{16, 32, 1}, {139, 288, 1}, {49, 96, 4}, {40, 1120, 13}, {72, 1536, 23}, {33, 288, 40}, {20, 77, 9}};
     unsigned failed = 0;
     for (const struct format_case *c = format_cases; c < format_cases + N_ITEMS(format_cases); c++) {
         uint32_t block = dtype_info(c->dtype)->block_values;

@@ -384,8 +384,8 @@ DOT_INLINE void amx_row(struct amx_plan plan, const struct amx_job *job, const u
 /* A step of `now`, with unit `step` of `next` (NULL: none) between its rows. */
 DOT_INLINE void amx_step(struct amx_plan plan, const unsigned step, const struct amx_job *now, const struct amx_job *next,
                          __m512 y[AMX_UNITS][2]) {
-    const unsigned n_rows = AMX_UNITS / amx_parts(plan), block = step % amx_job_blocks(plan),
-                   row = step / amx_job_blocks(plan) * n_rows;
+    const unsigned n_rows = AMX_UNITS / amx_parts(plan), blocks = amx_job_blocks(plan);
+    const unsigned block = step % blocks, row = step / blocks * n_rows;
     struct amx_terms w = amx_terms_load(plan, now, block);
     if (step < 2)
         amx_unit_store(now, 6 + step);
@@ -401,28 +401,35 @@ DOT_INLINE void amx_step(struct amx_plan plan, const unsigned step, const struct
     }
 }
 
+DOT_INLINE void amx_sums_load(float (*from)[2][KERN_TILE], const unsigned n_rows, __mmask16 mask, __m512 y[AMX_UNITS][2]) {
+    DOT_UNROLL
+    for (unsigned t = 0; t < n_rows; t++)
+        for (unsigned o = 0; o < 2; o++)
+            y[t][o] = _mm512_maskz_loadu_ps(mask, from[t][o]);
+}
+DOT_INLINE void amx_sums_store(float (*to)[2][KERN_TILE], const unsigned n_rows, const __m512 y[AMX_UNITS][2]) {
+    DOT_UNROLL
+    for (unsigned t = 0; t < n_rows; t++)
+        for (unsigned o = 0; o < 2; o++)
+            _mm512_storeu_ps(to[t][o], y[t][o]);
+}
+
 /* All of `now`, whose last two units are still in their registers. */
 DOT_INLINE void amx_job(struct amx_plan plan, const struct amx_job *now, const struct amx_job *next,
                         const struct amx_ahead *ahead) {
     const unsigned n_rows = AMX_UNITS / amx_parts(plan), blocks = amx_job_blocks(plan);
-    const __mmask16 loaded = now->first ? 0 : 0xffff;
+    const __mmask16 mask = now->first ? 0 : 0xffff;
     __m512 y[AMX_UNITS][2];
     DOT_UNROLL
     for (unsigned step = 0; step < AMX_UNITS; step++) {
         float(*rows)[2][KERN_TILE] = now->y + step / blocks * n_rows;
         if (step % blocks == 0)
-            DOT_UNROLL
-        for (unsigned t = 0; t < n_rows; t++)
-            for (unsigned o = 0; o < 2; o++)
-                y[t][o] = _mm512_maskz_loadu_ps(loaded, rows[t][o]);
+            amx_sums_load(rows, n_rows, mask, y);
         if (next)
             amx_bring(plan, step, ahead);
         amx_step(plan, step, now, next, y);
         if (step % blocks == blocks - 1)
-            DOT_UNROLL
-        for (unsigned t = 0; t < n_rows; t++)
-            for (unsigned o = 0; o < 2; o++)
-                _mm512_storeu_ps(rows[t][o], y[t][o]);
+            amx_sums_store(rows, n_rows, y);
     }
 }
 
@@ -445,15 +452,15 @@ struct amx_pass {
     struct amx_sums *sums;       /* of this pair of tiles, a panel each */
     const struct amx_rows *rows; /* of the first panel, from the chunk on */
     size_t panel_bytes;
-    unsigned n_panels, n_jobs;
+    unsigned n_panels, n_jobs;      /* jobs of the chunk: 1 or 2 */
     bool first, has_rest;           /* of the chunks in k; its last job has fewer blocks, which are in scratch->last */
-    const uint8_t *next_weights[2]; /* what is unpacked next: so many bytes from each tile */
-    uint32_t next_bytes;
+    const uint8_t *next_weights[2]; /* what is unpacked next: so many bytes from each tile, so many lines a step */
+    uint32_t next_bytes, next_lines;
 };
 
 /* Job i: the jobs of a panel one after the other. */
 DOT_INLINE struct amx_job amx_job_at(struct amx_plan plan, const struct amx_pass *pass, unsigned i) {
-    unsigned panel = i / pass->n_jobs, of_chunk = i % pass->n_jobs;
+    unsigned panel = i >> (pass->n_jobs - 1), of_chunk = i & (pass->n_jobs - 1);
     const uint8_t *rows = (const uint8_t *)(pass->rows + of_chunk * amx_job_blocks(plan)) + panel * pass->panel_bytes;
     struct amx_unit *first = &pass->scratch->units[0];
     bool is_rest = pass->has_rest && of_chunk + 1 == pass->n_jobs;
@@ -465,16 +472,15 @@ DOT_INLINE struct amx_job amx_job_at(struct amx_plan plan, const struct amx_pass
                             .first = pass->first && of_chunk == 0};
 }
 
-/* What job i of n brings in; later: the job after the next. */
-DOT_INLINE struct amx_ahead amx_ahead_at(const struct amx_pass *pass, unsigned i, unsigned n, const struct amx_job *later) {
-    unsigned panel = i / pass->n_jobs + 1,
-             lines = (pass->next_bytes + n * AMX_UNITS * KERN_LINE - 1) / (n * AMX_UNITS * KERN_LINE);
-    uint32_t at = i * AMX_UNITS * lines * KERN_LINE;
+/* What job i brings in; later: the job after the next. */
+DOT_INLINE struct amx_ahead amx_ahead_at(const struct amx_pass *pass, unsigned i, const struct amx_job *later) {
+    unsigned panel = (i >> (pass->n_jobs - 1)) + 1, half = i & (pass->n_jobs - 1);
+    uint32_t at = i * AMX_UNITS * pass->next_lines * KERN_LINE;
     const struct amx_sums *sums = &pass->sums[panel < pass->n_panels ? panel : 0];
     return (struct amx_ahead){.rows = (const uint8_t *)later->rows,
-                              .y = (const uint8_t *)sums->y + i % pass->n_jobs * (sizeof sums->y / 2),
+                              .y = (const uint8_t *)sums->y + half * (sizeof sums->y / 2),
                               .weights = {pass->next_weights[0] + at, pass->next_weights[1] + at},
-                              .lines = at < pass->next_bytes ? lines : 0};
+                              .lines = at < pass->next_bytes ? pass->next_lines : 0};
 }
 
 DOT_INLINE void amx_panels(struct amx_plan plan, const struct amx_pass *pass) {
@@ -484,7 +490,7 @@ DOT_INLINE void amx_panels(struct amx_plan plan, const struct amx_pass *pass) {
     for (unsigned i = 0; i < n; i++) {
         const struct amx_job next = amx_job_at(plan, pass, i + 1 < n ? i + 1 : 0);
         const struct amx_job later = amx_job_at(plan, pass, i + 2 < n ? i + 2 : 0);
-        const struct amx_ahead ahead = amx_ahead_at(pass, i, n, &later);
+        const struct amx_ahead ahead = amx_ahead_at(pass, i, &later);
         if (i + 1 < n)
             amx_job(plan, &now, &next, &ahead);
         else
@@ -600,6 +606,8 @@ static void amx_chunk(const struct amx_product *p, struct amx_sums *sums, const 
                             .first = chunk->from == 0,
                             .has_rest = chunk->n % job_blocks != 0,
                             .next_bytes = next->n * p->block_bytes};
+    uint32_t steps_bytes = pass.n_panels * pass.n_jobs * AMX_UNITS * KERN_LINE;
+    pass.next_lines = (pass.next_bytes + steps_bytes - 1) / steps_bytes;
     for (unsigned o = 0; o < 2; o++)
         pass.next_weights[o] = (next->tile[o] ? next->tile[o] : next->tile[0]) + (uint64_t)next->from * p->block_bytes;
     p->text->unpack(chunk, p->scratch->units);

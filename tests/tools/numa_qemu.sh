@@ -60,5 +60,6 @@ check "the weights of each node, elsewhere" "0" "$(count 'prefer:0 .* N1=|prefer
 check "both nodes have some" "yes yes" "$([ "$(count 'prefer:0 .* N0=')" -gt 0 ] && echo yes) $([ "$(count 'prefer:1 .* N1=')" -gt 0 ] && echo yes)"
 check "the cache is spread" "yes" "$([ "$(count 'interleave:0-1')" -gt 0 ] && echo yes)"
 check "the logits" "logits $(echo '[1,2,3,4]' | "$moat" logits "$model" --jsonl)" "$(grep '^logits ' "$work/out")"
+[ $failed = 0 ] || tail -n 20 "$work/out"
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

@@ -137,6 +137,7 @@ struct kern {
     void (*silu)(uint32_t n, const float *x, float *y);
     void (*gelu_tanh)(uint32_t n, const float *x, float *y);
     void (*gelu_erf)(uint32_t n, const float *x, float *y);
+    void (*relu2)(uint32_t n, const float *x, float *y);                          /* max(x, 0)^2; makes a number of a NaN */
     void (*silu_mul)(uint32_t n, const float *gate, const float *up, float *out); /* act(gate) * up */
     void (*gelu_tanh_mul)(uint32_t n, const float *gate, const float *up, float *out);
     void (*gelu_erf_mul)(uint32_t n, const float *gate, const float *up, float *out);

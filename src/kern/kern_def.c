@@ -156,6 +156,10 @@ static void gelu_erf(uint32_t n, const float *x, float *y) {
     for (uint32_t i = 0; i < n; i++)
         y[i] = def_gelu_erf(x[i]);
 }
+static void relu2(uint32_t n, const float *x, float *y) {
+    for (uint32_t i = 0; i < n; i++)
+        y[i] = max32(x[i], 0) * max32(x[i], 0);
+}
 static void silu_mul(uint32_t n, const float *gate, const float *up, float *out) {
     for (uint32_t i = 0; i < n; i++)
         out[i] = def_silu(gate[i]) * up[i];
@@ -371,6 +375,7 @@ const struct kern kern_c = {
     .silu = silu,
     .gelu_tanh = gelu_tanh,
     .gelu_erf = gelu_erf,
+    .relu2 = relu2,
     .silu_mul = silu_mul,
     .gelu_tanh_mul = gelu_tanh_mul,
     .gelu_erf_mul = gelu_erf_mul,

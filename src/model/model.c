@@ -5,11 +5,12 @@
 #include <string.h>
 
 static const struct family *const families[] = {
-    &family_chatglm,  &family_cohere,  &family_cohere2,   &family_ernie4_5,  &family_exaone,     &family_falcon,
-    &family_gemma,    &family_gemma2,  &family_gemma3,    &family_glm4,      &family_gpt2,       &family_gptneox,
-    &family_granite,  &family_hunyuan, &family_internlm2, &family_llama,     &family_minicpm,    &family_mistral3,
-    &family_mpt,      &family_olmo2,   &family_phi2,      &family_phi3,      &family_qwen2,      &family_qwen3,
-    &family_seed_oss, &family_smollm3, &family_stablelm,  &family_starcoder, &family_starcoder2,
+    &family_arcee,     &family_chatglm,    &family_cohere,  &family_cohere2,  &family_ernie4_5,  &family_exaone,
+    &family_exaone4,   &family_falcon,     &family_gemma,   &family_gemma2,   &family_gemma3,    &family_glm4,
+    &family_gpt2,      &family_gptneox,    &family_granite, &family_hunyuan,  &family_internlm2, &family_llama,
+    &family_minicpm,   &family_mistral3,   &family_mpt,     &family_nemotron, &family_olmo2,     &family_phi2,
+    &family_phi3,      &family_qwen2,      &family_qwen3,   &family_seed_oss, &family_smollm3,   &family_stablelm,
+    &family_starcoder, &family_starcoder2,
 };
 
 enum { PARTS_MAX = 3 }; /* matrices in one tensor: q, k and v */

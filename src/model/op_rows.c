@@ -164,6 +164,10 @@ static void run_act(struct pass *p, const struct row_op *op, uint32_t row) {
     case ACT_SILU: kern->silu(op->n, x, x); break;
     case ACT_GELU_TANH: kern->gelu_tanh(op->n, x, x); break;
     case ACT_GELU_ERF: kern->gelu_erf(op->n, x, x); break;
+    case ACT_RELU2:
+        pass_check_finite(p, op->a, op->n, row);
+        kern->relu2(op->n, x, x);
+        break;
     }
 }
 
@@ -175,6 +179,7 @@ static void run_gate(struct pass *p, const struct row_op *op, uint32_t row) {
     case ACT_SILU: kern->silu_mul(op->n, gate, up, gate); break;
     case ACT_GELU_TANH: kern->gelu_tanh_mul(op->n, gate, up, gate); break;
     case ACT_GELU_ERF: kern->gelu_erf_mul(op->n, gate, up, gate); break;
+    case ACT_RELU2: ASSERT(0); break; /* of no family with a gate */
     }
 }
 

@@ -130,7 +130,7 @@ void op_rope(struct pass *p, const struct rope *rope, enum slot table); /* the h
 void op_clamp(struct pass *p, enum slot x, float limit);                /* to [-limit, limit] */
 void op_scale(struct pass *p, enum slot x, float s);                    /* x * s */
 void op_temper(struct pass *p, enum slot x, float t, uint32_t period);  /* x * (1 + t ln(1 + floor(pos / period))) */
-enum act { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF };
+enum act { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU2 };
 void op_act(struct pass *p, enum act act, enum slot x);                   /* x = act(x) */
 void op_gate(struct pass *p, enum act act, enum slot gate, enum slot up); /* gate = act(gate) * up */
 /* x += y. Every addition to the residual stream goes through here: the place where steering enters. */
@@ -175,7 +175,8 @@ struct family {
     const char *const *
         ignored; /* tensor names that real files hold and the family does not compute with ("blk.*.NAME": of any layer; "v.*": all that begin so); NULL-terminated, or NULL */
 };
-extern const struct family family_chatglm, family_cohere, family_cohere2, family_ernie4_5, family_exaone, family_falcon,
-    family_gemma, family_gemma2, family_gemma3, family_glm4, family_gpt2, family_gptneox, family_granite, family_hunyuan,
-    family_internlm2, family_llama, family_minicpm, family_mistral3, family_mpt, family_olmo2, family_phi2, family_phi3,
-    family_qwen2, family_qwen3, family_seed_oss, family_smollm3, family_stablelm, family_starcoder, family_starcoder2;
+extern const struct family family_arcee, family_chatglm, family_cohere, family_cohere2, family_ernie4_5, family_exaone,
+    family_exaone4, family_falcon, family_gemma, family_gemma2, family_gemma3, family_glm4, family_gpt2, family_gptneox,
+    family_granite, family_hunyuan, family_internlm2, family_llama, family_minicpm, family_mistral3, family_mpt, family_nemotron,
+    family_olmo2, family_phi2, family_phi3, family_qwen2, family_qwen3, family_seed_oss, family_smollm3, family_stablelm,
+    family_starcoder, family_starcoder2;

@@ -46,11 +46,13 @@ NONE_AT_0 = ("attention.sliding_window", "attention.clamp_kqv", "attention.tempe
 def key_changes(f, arch):
     everything = [k for k, _, _ in f.kv if k.startswith(arch + ".")] + [t[0] for t in f.tensors]
     n_layers = next(v for k, _, v in f.kv if k == arch + ".block_count")
+    both = {arch + ".attention.layer_norm_rms_epsilon", arch + ".attention.layer_norm_epsilon"} <= {k for k, _, _ in f.kv}
     for key, kind, value in f.kv:
         if not key.startswith(arch + "."):
             continue
         rest = key[len(arch) + 1:]
-        yield f"{key} missing", written([kv for kv in f.kv if kv[0] != key], f.tensors), [key] if rest in NEEDED else everything, REFUSE if rest in NEEDED else OTHER
+        needed = rest in NEEDED and not (both and rest.endswith("_rms_epsilon"))
+        yield f"{key} missing", written([kv for kv in f.kv if kv[0] != key], f.tensors), [key] if needed else everything, REFUSE if needed else OTHER
         others = {"a text": (STR, "x"), "an array of texts": (ARR, (STR, ["x"])), "an array too long": (ARR, (I32, [1] * (n_layers + 1))), "an empty array": (ARR, (I32, []))}
         if kind != BOOL:
             others["a bool"] = BOOL, 1
@@ -208,7 +210,7 @@ def keys_that_count(f, arch):
 
 # ---- what files may lack: without it they say that they are another model -----------------------------------------------------
 
-TIED = ("falcon", "glm", "gpt2", "gptbigcode", "granite", "hunyuan", "llama", "minicpm", "mistral", "mpt", "phi3", "qwen2", "qwen3", "smollm3")
+TIED = ("exaone4", "falcon", "glm", "gpt2", "gptbigcode", "granite", "hunyuan", "llama", "minicpm", "mistral", "mpt", "phi3", "qwen2", "qwen3", "smollm3")
 OPTIONAL = [("output.weight", TIED), ("rope_freqs.weight", ("exaone", "llama"))]
 
 

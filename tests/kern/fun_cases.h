@@ -114,6 +114,10 @@ static void op_gelu_erf(struct run *r) {
     EACH_CASE (r, n)
         r->kern->gelu_erf(n, x, z);
 }
+static void op_relu2(struct run *r) {
+    EACH_CASE (r, n)
+        r->kern->relu2(n, x, z);
+}
 static void op_silu_mul(struct run *r) {
     EACH_CASE (r, n)
         r->kern->silu_mul(n, x, y, z);

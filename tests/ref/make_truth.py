@@ -46,6 +46,10 @@ HF = {
     "glm4": ("glm4", shapes(head_dim=8, attention_bias=True, partial_rotary_factor=0.5)),
     "seed_oss": ("seed_oss", shapes(head_dim=8)),
     "hunyuan": ("hunyuan_v1_dense", shapes(head_dim=8)),
+    "exaone4": ("exaone4", shapes(4, head_dim=8, sliding_window=12, sliding_window_pattern=4, rope_parameters=LLAMA3)),
+    "exaone4-small": ("exaone4", shapes(head_dim=8, sliding_window=None, layer_types=["full_attention"] * 2, tie_word_embeddings=True, rope_parameters=LLAMA3)),
+    "nemotron": ("nemotron", shapes(head_dim=8, partial_rotary_factor=0.5)),
+    "arcee": ("arcee", shapes(head_dim=8)),
     "phi2": ("phi", shapes(num_key_value_heads=4, intermediate_size=128, partial_rotary_factor=0.5, hidden_act="gelu_new")),
     "ernie4_5": ("ernie4_5", shapes(head_dim=8, tie_word_embeddings=True)),
 }

@@ -44,7 +44,8 @@ chmod +x "$work/root/init"
 timeout 900 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,vendor=GenuineIntel -smp 8,sockets=2,cores=2,threads=2 -m 1536 \
     -object memory-backend-ram,id=m0,size=768M -object memory-backend-ram,id=m1,size=768M \
     -numa node,cpus=0-3,memdev=m0 -numa node,cpus=4-7,memdev=m1 -kernel "$kernel" -initrd "$work/initrd" \
-    -append 'console=ttyS0 quiet panic=-1' -nographic -no-reboot 2>&1 </dev/null | tr -d '\r' >"$work/out"
+    -append 'console=ttyS0 quiet panic=-1' -nographic -no-reboot >"$work/raw" 2>&1 </dev/null
+tr -d '\r' <"$work/raw" >"$work/out"
 grep -E '^(hwloc|thread|memory|logits) ' "$work/out"
 
 passed=0 failed=0

@@ -1,6 +1,6 @@
-/* kern_dot_amx: products of many rows with the int8 tiles of AMX, on top of the AVX-512 tier: packed weights are the same, and what
- * is not worth a tile (few rows, dense formats) is left to its acts_fill_avx512 and matmul_avx512. acts_fill_amx and matmul_amx are
- * the entries.
+/* kern_dot_amx: products of many rows with the int8 tiles of AMX, on top of the AVX-512 tier: packed weights are the same, and
+ * what is not worth a tile (few rows, dense formats) is left to its acts_fill_avx512 and matmul_avx512. acts_fill_amx and
+ * matmul_amx are the entries.
  *
  * A unit is one tile product: 16 rows times 16 outputs over a block of 32 k, exact int32 sums. Weights are the B of a unit,
  * signed codes in the groups of the packed layout; activations are the A, 16 rows of 32 bytes. A job is 8 units: 16 rows times
@@ -8,12 +8,14 @@
  * struct amx_plan.
  *
  * The float work of numerics 3 is the limit, not the tile products: while these are under way the machine does one float
- * operation on 512 bits a cycle, not two. So both run side by side: a job is carried out in 8 steps, each of which does an eighth of
- * the float work and, between its rows, the instructions of one unit of the job that comes next. A unit's sums are stored two
- * steps after its product, for storing sooner would wait for it; the last two units of a job so remain in their registers.
+ * operation on 512 bits a cycle, not two. So both run side by side: a job is carried out in 8 steps, each of which does an
+ * eighth of the float work and, between its rows, the instructions of one unit of the job that comes next. A unit's sums are
+ * stored two steps after its product, for storing sooner would wait for it; the last two units of a job so remain in their
+ * registers.
  *
  * Loads that agree in the lower 12 bits of their address with tile stores under way wait for these. Sums therefore lie in the
  * lower halves of pages, those of even and of odd jobs in different quarters, and codes, scales and outputs in upper halves.
+ * (Activations are read where acts_fill put them.)
  *
  * Activations of 16 rows are a struct amx_rows a block. A rest of at most AMX_FEW rows, or so few rows in all, are panels of
  * kern_dot_avx512.h; a longer rest is filled up with zero rows. Both lie where its rows would: 16 rows of 40 bytes take no more
@@ -61,7 +63,7 @@ struct amx_rows {
 };
 _Static_assert(sizeof(struct amx_rows) <= (AMX_FEW + 1) * KERN_LINE, "a rest that is filled up takes no more than its rows");
 
-/* ---- what a chunk occupies: a page an item -------------------------------------------------------------------------------------- */
+/* ---- what a chunk occupies: a page an item ------------------------------------------------------------------------------- */
 
 /* What unit u has in the jobs of a chunk. */
 struct amx_unit {
@@ -90,7 +92,7 @@ struct amx_chunk {
     uint32_t from, n;
 };
 
-/* ---- weights ----------------------------------------------------------------------------------------------------------------- */
+/* ---- weights ------------------------------------------------------------------------------------------------------------- */
 
 /* Group g of block s in a unit of the packed layout, as signed codes. */
 DOT_INLINE __m512i amx_codes(const struct kern_layout *f, const uint8_t *unit, unsigned s, unsigned g) {
@@ -183,7 +185,7 @@ DOT_INLINE void amx_unpack(const struct kern_layout *f, struct amx_plan plan, co
         }
 }
 
-/* ---- activations --------------------------------------------------------------------------------------------------------------- */
+/* ---- activations --------------------------------------------------------------------------------------------------------- */
 
 /* Rows that tiles take: all but a rest that is not worth 16 rows. Rows [from, to) of others, from a multiple of 16 to one or to
  * their end, are told alike. */
@@ -254,7 +256,7 @@ void acts_fill_amx(struct kern_acts *a, const float *x, size_t x_stride, uint32_
         acts_fill_avx512(a, x, x_stride, row, to, faults);
 }
 
-/* ---- a job ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- a job --------------------------------------------------------------------------------------------------------------- */
 
 struct amx_job {
     /* Of unit 0; that of unit u lies u pages on. */
@@ -444,7 +446,7 @@ DOT_INLINE void amx_start(struct amx_plan plan, const struct amx_job *job) {
     }
 }
 
-/* ---- all rows of a chunk ---------------------------------------------------------------------------------------------------------- */
+/* ---- all rows of a chunk ------------------------------------------------------------------------------------------------- */
 
 /* A chunk of weights meets its rows. */
 struct amx_pass {
@@ -499,7 +501,7 @@ DOT_INLINE void amx_panels(struct amx_plan plan, const struct amx_pass *pass) {
     }
 }
 
-/* ---- one text per format or plan ------------------------------------------------------------------------------------------------- */
+/* ---- one text per format or plan ----------------------------------------------------------------------------------------- */
 
 typedef void amx_unpack_fn(const struct amx_chunk *chunk, struct amx_unit *units);
 typedef void amx_panels_fn(const struct amx_pass *pass);
@@ -562,7 +564,7 @@ AMX_FORMATS(AMX_UNPACK_TEXT)
 #define AMX_TEXT(F, PLAN) [DTYPE_##F] = {AMX_JOB_##PLAN, amx_unpack_##F, amx_panels_##PLAN},
 static const struct amx_text amx_texts[] = {AMX_FORMATS(AMX_TEXT)};
 
-/* ---- products --------------------------------------------------------------------------------------------------------------------- */
+/* ---- products ------------------------------------------------------------------------------------------------------------ */
 
 struct amx_product {
     const struct amx_text *text;
@@ -646,7 +648,7 @@ static void amx_range(const struct amx_text *text, const struct kern_packed *w, 
     struct amx_product p = {text, w, kern_tile_bytes(w->type, w->k), w->k / KERN_BLOCK, 0, &scratch, NULL, 0, 0, 0};
     p.block_bytes = (uint32_t)(p.tile_bytes / p.n_blocks);
     p.panel_bytes = (size_t)AMX_PANEL * p.n_blocks * KERN_LINE;
-    const struct kern_acts rest = {a->kind, a->rows - tiled, a->k, a->data + tiled / AMX_PANEL * p.panel_bytes};
+    const struct kern_acts rest = kern_acts_rows(a, tiled, a->rows);
     for (uint32_t row = 0; row < tiled; row += p.n_rows) {
         p.n_rows = tiled - row < AMX_PANELS * AMX_PANEL ? tiled - row : AMX_PANELS * AMX_PANEL;
         p.n_panels = (p.n_rows + AMX_PANEL - 1) / AMX_PANEL;

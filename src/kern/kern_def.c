@@ -330,7 +330,7 @@ static void attn(const struct kern_attn *job, uint32_t kv_head, uint32_t split, 
 
 /* Of one item: a part in which the row saw nothing (m is that of none) takes no part. */
 static void attn_merge_item(const struct kern_attn *job, uint32_t head, uint32_t item, uint32_t n_parts, void *const *parts,
-                            axpy_fn *add_scaled, scale_fn *scale_by) {
+                            axpy_fn *add_scaled, scale_fn *scale_by, exp_fn *exp_of) {
     float *out = job->out + item / attn_group(job) * job->out_stride + (size_t)head * job->kv->d_v;
     float m = job->sinks ? job->sinks[head] : NO_SCORE, l = 0;
     for (uint32_t s = 0; s < n_parts; s++)
@@ -340,23 +340,23 @@ static void attn_merge_item(const struct kern_attn *job, uint32_t head, uint32_t
         struct attn_part p = attn_part_at(job, parts[s]);
         if (p.m[item] == NO_SCORE)
             continue;
-        float w = kern_exp(p.m[item] - m);
+        float w = exp_of(p.m[item] - m);
         l = fma32(w, p.l[item], l);
         add_scaled(job->kv->d_v, w, p.o + (size_t)item * p.stride, out);
     }
     if (job->sinks)
-        l += kern_exp(job->sinks[head] - m);
+        l += exp_of(job->sinks[head] - m);
     scale_by(job->kv->d_v, out, 1.0f / l, out);
 }
 
 void attn_merge_by(const struct kern_attn *job, uint32_t kv_head, uint32_t n_parts, void *const *parts, axpy_fn *add_scaled,
-                   scale_fn *scale_by) {
+                   scale_fn *scale_by, exp_fn *exp_of) {
     uint32_t group = attn_group(job);
     for (uint32_t item = 0; item < job->n_rows * group; item++)
-        attn_merge_item(job, kv_head * group + item % group, item, n_parts, parts, add_scaled, scale_by);
+        attn_merge_item(job, kv_head * group + item % group, item, n_parts, parts, add_scaled, scale_by, exp_of);
 }
 static void attn_merge(const struct kern_attn *job, uint32_t kv_head, uint32_t n_parts, void *const *parts) {
-    attn_merge_by(job, kv_head, n_parts, parts, axpy, scale);
+    attn_merge_by(job, kv_head, n_parts, parts, axpy, scale, kern_exp);
 }
 
 const struct kern kern_c = {

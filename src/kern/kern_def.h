@@ -100,8 +100,9 @@ static inline void attn_span(const struct kern_attn *job, uint32_t i, uint32_t s
     *first = start <= at ? 0 : start - at < *end ? start - at : *end;
 }
 
-/* The merge, with the axpy and the scale of a tier. */
+/* The merge, with the axpy, the scale and the exp of a tier. */
 typedef void axpy_fn(uint32_t n, float s, const float *x, float *y);
 typedef void scale_fn(uint32_t n, const float *x, float s, float *out);
+typedef float exp_fn(float x);
 void attn_merge_by(const struct kern_attn *job, uint32_t kv_head, uint32_t n_parts, void *const *parts, axpy_fn *add_scaled,
-                   scale_fn *scale_by);
+                   scale_fn *scale_by, exp_fn *exp_of);

@@ -27,6 +27,8 @@ int tmpl_new(struct str source, struct tmpl **out, struct err *e) {
     int r = tmpl_lex(&t->arena, source, &tokens, e);
     if (r == 0)
         r = tmpl_parse(t, tokens.items, e);
+    if (r == 0)
+        r = tmpl_hide(t, e);
     free(tokens.items);
     if (r < 0)
         tmpl_free(t);

@@ -34,10 +34,17 @@ int tmpl_scope_set(struct render *r, struct scope *s, uint32_t id, struct val v)
 }
 
 struct val tmpl_scope_get(const struct render *r, uint32_t id) {
-    for (const struct scope *s = r->scope; s; s = s->parent)
+    bool in_block = false;
+    for (const struct scope *s = r->scope; s; in_block |= s->block, s = s->parent)
         for (uint32_t i = 0; i < s->n; i++)
-            if (s->vars[i].id == id)
-                return s->vars[i].value;
+            if (s->vars[i].id == id) {
+                struct val v = s->vars[i].value;
+                bool hidden = v.type == VAL_UNDEFINED && v.flags & FLAG_HIDDEN;
+                if (hidden && in_block)
+                    break;
+                v.flags = hidden ? 0 : v.flags;
+                return v;
+            }
     if (r->context[id].type != VAL_MISSING)
         return r->context[id];
     if (r->t->globals[id])
@@ -132,6 +139,13 @@ static int in_scope(struct render *r, const struct node *body, struct scope *sco
 /* ---- plain statements ------------------------------------------------------------------------------------------------ */
 
 static int exec_body(struct render *r, const struct node *n) {
+    for (uint32_t i = 0; i < n->n_hidden; i++) {
+        struct str name = r->t->names[n->hidden[i]];
+        struct val v = tmpl_undefined(name, NULL);
+        v.flags = FLAG_HIDDEN;
+        if (tmpl_scope_set(r, r->scope, n->hidden[i], v) < 0)
+            return tmpl_failed(r);
+    }
     for (uint32_t i = 0; i < n->n; i++) {
         int flow = tmpl_exec(r, n->kids[i]);
         if (flow != 0)
@@ -205,16 +219,23 @@ static int exec_scope(struct render *r, const struct node *n) {
     return in_scope(r, n->kids[0], tmpl_scope_new(r, r->scope));
 }
 
+static struct scope *block_scope(struct render *r, struct scope *around) {
+    struct scope *s = tmpl_scope_new(r, around);
+    if (s)
+        s->block = true;
+    return s;
+}
+
 /* A block sees the variables of the top level; a scoped one also those around it. */
 static int exec_block(struct render *r, const struct node *n) {
-    return in_scope(r, n->kids[0], tmpl_scope_new(r, n->flag ? r->scope : r->top));
+    return in_scope(r, n->kids[0], block_scope(r, n->flag ? r->scope : r->top));
 }
 
 int tmpl_call_block(struct render *r, const struct node *n, struct val *out) {
     if (r->calls == r->limits.depth)
         return tmpl_fail(r, "limit", "macros and loops are nested more than %u deep", r->limits.depth);
     r->calls++;
-    int code = capture(r, n->kids[0], tmpl_scope_new(r, r->top), out);
+    int code = capture(r, n->kids[0], block_scope(r, r->top), out);
     r->calls--;
     return code;
 }

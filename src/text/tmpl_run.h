@@ -13,6 +13,7 @@ enum {
 /* Variables of one block; found by walking up `parent`. */
 struct scope {
     struct scope *parent;
+    bool block; /* of a block */
     struct var {
         uint32_t id;
         struct val value;

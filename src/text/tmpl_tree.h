@@ -85,7 +85,7 @@ enum node_kind {
     NODE_CONCAT,  /* kids */
     /* statements */
     NODE_OUTPUT,       /* kids; template text is a NODE_CONST with flag: never escaped */
-    NODE_BODY,         /* kids */
+    NODE_BODY,         /* kids; hidden */
     NODE_IF,           /* a: condition, b: body, c: else (an IF or a BODY) or NULL */
     NODE_FOR,          /* a: target, b: iterable, c: filter or NULL, kids: body, else; flag: recursive */
     NODE_SET,          /* a: target, b: value */
@@ -107,7 +107,9 @@ struct node {
     bool flag;
     uint32_t line, id; /* id: an interned name */
     uint32_t n;        /* kids */
+    uint32_t n_hidden;
     struct node *a, *b, *c;
+    const uint32_t *hidden; /* names that are undefined where the body begins (tmpl_hide.c) */
     struct node **kids;
     const uint8_t *ops;
     struct str text;
@@ -157,3 +159,5 @@ uint32_t tmpl_name_find(const struct tmpl *t, struct str name); /* the id, or UI
 
 /* Parses tokens into t->body, interning names in t. */
 int tmpl_parse(struct tmpl *t, const struct lex_token *tokens, struct err *e) MUST_USE;
+/* Fills `hidden` of all bodies. */
+int tmpl_hide(struct tmpl *t, struct err *e) MUST_USE;

@@ -41,10 +41,11 @@ enum val_type {
 enum { TEMPLATE, REQUEST, MIXED }; /* origin of bytes; MIXED only for strings */
 
 enum {
-    FLAG_MARKUP = 1, /* STR: safe HTML, as filter `e` returns it */
-    FLAG_UNSAFE = 2, /* UNDEFINED: the sandbox refuses this attribute */
-    FLAG_HINT = 4,   /* UNDEFINED: p is the whole message, not a name */
-    FLAG_GROUP = 8,  /* TUPLE: (grouper, list) of filter groupby */
+    FLAG_MARKUP = 1,  /* STR: safe HTML, as filter `e` returns it */
+    FLAG_UNSAFE = 2,  /* UNDEFINED: the sandbox refuses this attribute */
+    FLAG_HINT = 4,    /* UNDEFINED: p is the whole message, not a name */
+    FLAG_HIDDEN = 16, /* UNDEFINED: a name of a scope that is not set yet; blocks look past it */
+    FLAG_GROUP = 8,   /* TUPLE: (grouper, list) of filter groupby */
     VIEW_KEYS = 1,
     VIEW_VALUES = 2,
     VIEW_ITEMS = 3, /* VIEW */

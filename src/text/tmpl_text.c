@@ -282,7 +282,7 @@ uint32_t tmpl_str_cp(struct val s, size_t at, unsigned *len) {
     unsigned n = utf8_decode(s.p + at, s.p + s.n, &cp);
     if (n == 0 && s.n - at >= 3 && (uint8_t)s.p[at] == 0xed && (uint8_t)s.p[at + 1] >= 0xa0 && is_continuation(s.p[at + 2])) {
         *len = 3; /* half of a surrogate pair, which only an escape of the template can make */
-        return 0xd000 | (s.p[at + 1] & 0x3fu) << 6 | (s.p[at + 2] & 0x3fu);
+        return 0xd000 | ((uint8_t)s.p[at + 1] & 0x3fu) << 6 | ((uint8_t)s.p[at + 2] & 0x3fu);
     }
     *len = n ? n : 1;
     return n ? cp : 0xfffd;

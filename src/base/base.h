@@ -58,6 +58,10 @@ struct str {
 };
 #define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
 struct str str_of(const char *z); /* NULL gives the empty string */
+/* Behind its last byte; of the empty string, which may have no address to add to, p itself. */
+static inline const char *str_end(struct str s) {
+    return s.n ? s.p + s.n : s.p;
+}
 bool str_eq(struct str a, struct str b);
 bool str_is(struct str a, const char *z);
 bool str_starts(struct str s, struct str prefix);

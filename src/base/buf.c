@@ -101,7 +101,7 @@ static void json_char(struct buf *b, uint32_t cp, const char *p, unsigned len) {
 }
 
 void buf_json(struct buf *b, struct str s) {
-    const char *end = s.p + s.n;
+    const char *end = str_end(s);
     buf_byte(b, '"');
     for (const char *p = s.p; p < end;) {
         uint32_t cp = 0;

@@ -50,7 +50,7 @@ unsigned utf8_encode(uint32_t cp, char out[4]) {
 }
 
 bool utf8_valid(struct str s) {
-    const char *end = s.p + s.n;
+    const char *end = str_end(s);
     for (const char *p = s.p; p < end;) {
         uint32_t cp;
         unsigned len = utf8_decode(p, end, &cp);

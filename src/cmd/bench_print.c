@@ -64,9 +64,10 @@ static void test_name(const struct bench_test *t, char name[96]) {
 /* ---- fields ----------------------------------------------------------------------------------------------------------- */
 
 /* Writes one record's fields in one of several ways; `n` counts them. */
+enum fields_form { FIELDS_JSON, FIELDS_KEYS, FIELDS_CSV, FIELDS_SQL, FIELDS_COLUMNS };
 struct fields {
     struct buf *out;
-    enum { FIELDS_JSON, FIELDS_KEYS, FIELDS_CSV, FIELDS_SQL, FIELDS_COLUMNS } form;
+    enum fields_form form;
     unsigned n;
 };
 
@@ -206,8 +207,8 @@ static void warn_of_noise(const struct bench_context *x, const struct bench_reco
                  100 * foreign, r->n_taken);
 }
 
-static void put_form(struct buf *out, const char *before, int form, const struct bench_context *x, const struct bench_record *r,
-                     const char *behind) {
+static void put_form(struct buf *out, const char *before, enum fields_form form, const struct bench_context *x,
+                     const struct bench_record *r, const char *behind) {
     struct fields f = {.out = out, .form = form};
     buf_z(out, before);
     put_record(&f, x, r);

@@ -76,7 +76,7 @@ static int split_target(struct http_parser *p) {
         return bad(p, 400, "the request target has a fragment");
     const char *scheme = t.n && t.p[0] != '/' ? memmem(t.p, t.n, "://", 3) : NULL;
     if (scheme) {
-        const char *rest = scheme + 3, *end = t.p + t.n;
+        const char *rest = scheme + 3, *end = str_end(t);
         while (rest < end && *rest != '/' && *rest != '?')
             rest++;
         t = (struct str){rest, (size_t)(end - rest)};

@@ -359,7 +359,7 @@ static int lex_string(struct lexer *l) {
     if (escaped) { /* what is unescaped is never longer, but for the backslash that stays */
         char *to = arena_alloc(l->arena, text.n + 4);
         size_t k = 0;
-        const char *end = text.p + text.n;
+        const char *end = str_end(text);
         if (!to)
             return err_set(l->e, ERR_LIMIT, "limit", "the template is too large");
         for (const char *p = text.p; p < end;) {
@@ -447,7 +447,7 @@ static int lex_code(struct lexer *l, bool block) {
 
 static size_t find_tag(const struct lexer *l) {
     struct str s = rest(l);
-    const char *end = s.p + s.n;
+    const char *end = str_end(s);
     for (const char *p = s.p; p < end && (p = memchr(p, '{', (size_t)(end - p))); p++)
         if (p + 1 < end && (p[1] == '{' || p[1] == '%' || p[1] == '#'))
             return (size_t)(p - l->src.p);

@@ -21,7 +21,7 @@ static int byte_of_spelling(uint32_t cp) {
 static size_t unspell_bytes(struct str s, char *out, bool *whole) {
     size_t n = 0;
     *whole = true;
-    for (const char *p = s.p, *end = s.p + s.n; p < end;) {
+    for (const char *p = s.p, *end = str_end(s); p < end;) {
         uint32_t cp = 0;
         unsigned len = utf8_decode(p, end, &cp);
         int byte = len ? byte_of_spelling(cp) : -1;

@@ -134,7 +134,7 @@ static const char *take_added(struct tok_enc *x, const char *from, const char *a
 static int encode(struct tok_enc *x, struct str s, const struct tok_prefixes *added, struct origin *o) {
     if (s.n > TEXT_BYTES_MAX)
         return err_set(x->e, ERR_LIMIT, "text", "is %zu bytes long; at most %u can be encoded", s.n, TEXT_BYTES_MAX);
-    const char *from = s.p, *end = s.p + s.n;
+    const char *from = s.p, *end = str_end(s);
     for (const char *p = from; p < end && added->n;) {
         uint32_t id = added->first[(uint8_t)*p] == added->first[(uint8_t)*p + 1] ? TOK_ABSENT : added_at(x->t, added, o, p, end);
         if (id == TOK_ABSENT)

@@ -277,7 +277,7 @@ static int cut(const struct tok_stage *stage, const struct tok_stage *last, stru
     if (stage == last || !stage->scan)
         return tok_encode_word(x, s);
     int code = 0;
-    for (const char *p = s.p, *end = s.p + s.n, *next; code == 0 && p < end; p = next) {
+    for (const char *p = s.p, *end = str_end(s), *next; code == 0 && p < end; p = next) {
         next = stage->scan(p, end, stage);
         code = cut(stage + 1, last, x, (struct str){p, (size_t)(next - p)});
     }

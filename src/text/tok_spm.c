@@ -34,7 +34,7 @@ const char *tok_word_end(const struct tok *t, const char *p, const char *end) {
 
 /* Appends s with each U+2581 as the space that it stands for. */
 static void add_spaced(struct buf *out, struct str s) {
-    const char *p = s.p, *end = s.p + s.n;
+    const char *p = s.p, *end = str_end(s);
     while (p < end) {
         const char *mark = memmem(p, (size_t)(end - p), TOK_WORD_START, TOK_WORD_START_BYTES);
         buf_add(out, p, (size_t)((mark ? mark : end) - p));

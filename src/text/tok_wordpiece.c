@@ -113,7 +113,7 @@ static int encode_words(struct tok_enc *x, struct str s) {
     struct word w = {.x = x, .text = &x->word};
     int code = 0;
     begin_word(&w);
-    for (const char *p = s.p, *end = s.p + s.n; code == 0 && p < end;) {
+    for (const char *p = s.p, *end = str_end(s); code == 0 && p < end;) {
         uint32_t cp;
         p += utf8_decode(p, end, &cp); /* whole characters: clean() let nothing else through */
         code = take_char(&w, cp);
@@ -127,7 +127,7 @@ static int encode_words(struct tok_enc *x, struct str s) {
  * all of it is ASCII. */
 static bool clean(struct str s, struct buf *out) {
     bool beyond_ascii = false;
-    for (const char *p = s.p, *end = s.p + s.n; p < end;) {
+    for (const char *p = s.p, *end = str_end(s); p < end;) {
         uint32_t cp;
         unsigned len = utf8_decode(p, end, &cp);
         uint32_t class = len ? uc_class_8(cp) : 0;

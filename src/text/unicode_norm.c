@@ -153,7 +153,7 @@ static const char *take_sequence(struct sequence *q, const char *p, const char *
 static void normalize(struct str s, bool nfc, struct buf *out) {
     uint8_t first_lead = nfc ? FIRST_MARK_LEAD : FIRST_COMPOSED_LEAD;
     struct sequence q = {0};
-    const char *p = s.p, *end = s.p + s.n;
+    const char *p = s.p, *end = str_end(s);
     while (p < end && !out->failed) {
         const char *plain = p;
         while (plain < end && (uint8_t)*plain < first_lead)

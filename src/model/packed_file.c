@@ -129,7 +129,12 @@ static bool read_file(const struct packed_file *f, struct pool *pool, const stru
         !same(&h.matrices, matrices) || fs_read_at(f->fd, c->digests, c->data_at - ALIGN, ALIGN) < 0)
         return false;
     struct digest table = digest_of_table(c);
-    return same(&h.chunks, &table) && chunks_run(c, pool);
+    if (!same(&h.chunks, &table))
+        return false;
+    bool ok = chunks_run(c, pool);
+    if (!ok)
+        memset(c->data, 0, c->bytes); /* packing leaves what is between matrices as it is */
+    return ok;
 }
 
 bool packed_file_read(const struct packed_file *f, struct pool *pool, const struct digest *matrices, uint8_t *to,

@@ -43,7 +43,8 @@ const struct family *find_family(struct str arch); /* NULL: none */
 int load_check_all_used(const struct loader *l, const struct family *family, struct err *e) MUST_USE;
 /* Packs all matrices, in parallel. */
 int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) MUST_USE;
-/* Reads `bytes` of packed weights, false where the file holds none or others; makes the file. `matrices`: what was packed. */
+/* Reads `bytes` of packed weights to where zeros are. False, and zeros again, where the file holds none or others. matrices: what
+ * was packed. The other one makes the file. */
 bool packed_file_read(const struct packed_file *f, struct pool *pool, const struct digest *matrices, uint8_t *to, uint64_t bytes);
 void packed_file_write(const struct packed_file *f, struct pool *pool, const struct digest *matrices, const uint8_t *data,
                        uint64_t bytes);

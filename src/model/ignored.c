@@ -50,10 +50,21 @@ static bool predicts_further(const struct gguf *g, struct str arch, struct str n
     return gguf_u32_or(g, key, 0, &further, NULL) == 0 && further < blocks && layer >= blocks - further && layer < blocks;
 }
 
+/* What activations of 4 bits would be scaled by; ours have 8 bits or more, and scales of their own. */
+static bool is_input_scale(const struct gguf *g, struct str name) {
+    const struct str end = STR(".input_scale");
+    char z[96];
+    if (name.n <= end.n || name.n >= sizeof z || memcmp(name.p + name.n - end.n, end.p, end.n) != 0)
+        return false;
+    snprintf(z, sizeof z, "%.*s.weight", (int)(name.n - end.n), name.p);
+    const struct gguf_tensor *t = gguf_tensor(g, z);
+    return t && t->type == DTYPE_NVFP4;
+}
+
 bool model_ignores(const struct gguf *g, struct str name) {
     struct str arch;
     const struct family *family = gguf_str(g, "general.architecture", &arch, NULL) == 0 ? find_family(arch) : NULL;
-    return family && (is_listed(family, name) || predicts_further(g, arch, name));
+    return family && (is_input_scale(g, name) || is_listed(family, name) || predicts_further(g, arch, name));
 }
 
 /* Keys that change what is computed, of those that llama.cpp's converter writes; and all under attention. and rope. that are not

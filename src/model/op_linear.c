@@ -68,6 +68,21 @@ static void run_bias(struct pass *p, const struct row_op *op, uint32_t row) {
     p->m->kern->add(op->n, y, op->with, y);
 }
 
+static void run_weight_scale(struct pass *p, const struct row_op *op, uint32_t row) {
+    float *y = pass_at(p, op->a, row);
+    p->m->kern->scale(op->n, y, *(const float *)op->with, y);
+}
+
+static void queue_after(struct pass *p, void (*run)(struct pass *, const struct row_op *, uint32_t), const float *with,
+                        const struct linear_out *out) {
+    if (!with)
+        return;
+    struct row_op *op = pass_queue(p, run);
+    op->n = out->linear->w.n;
+    op->with = with;
+    op->a = out->to;
+}
+
 void op_linears(struct pass *p, enum slot from, uint32_t n, const struct linear_out *outs) {
     struct linears_loop loop = {.n_parts = n};
     unsigned kinds = 0;
@@ -83,13 +98,10 @@ void op_linears(struct pass *p, enum slot from, uint32_t n, const struct linear_
     if (p->n_rows == 0)
         return;
     run_loop(p, &loop);
-    for (uint32_t i = 0; i < n; i++)
-        if (outs[i].linear->bias) {
-            struct row_op *op = pass_queue(p, run_bias);
-            op->n = outs[i].linear->w.n;
-            op->with = outs[i].linear->bias;
-            op->a = outs[i].to;
-        }
+    for (uint32_t i = 0; i < n; i++) {
+        queue_after(p, run_weight_scale, outs[i].linear->scale, &outs[i]);
+        queue_after(p, run_bias, outs[i].linear->bias, &outs[i]);
+    }
 }
 
 void op_linear(struct pass *p, enum slot from, const struct linear *linear, enum slot to) {
@@ -116,7 +128,7 @@ void op_ffn(struct pass *p, enum slot from, enum act act, const struct ffn *w) {
 
 struct logits_loop {
     struct pass *p;
-    const float *bias; /* [n_vocab] or NULL */
+    const struct linear *output;
     const struct logits_opts *opts;
 };
 
@@ -127,8 +139,10 @@ static void finish_logits(void *ctx, uint32_t item, unsigned thread) {
     uint32_t n = p->m->hp.n_vocab;
     float *row = p->logits + (size_t)item * n;
     (void)thread;
-    if (loop->bias)
-        kern->add(n, row, loop->bias, row);
+    if (loop->output->scale)
+        kern->scale(n, row, *loop->output->scale, row);
+    if (loop->output->bias)
+        kern->add(n, row, loop->output->bias, row);
     if (loop->opts->scale != 0)
         kern->scale(n, row, loop->opts->scale, row);
     if (loop->opts->divide != 0)
@@ -149,5 +163,5 @@ void op_logits(struct pass *p, enum slot from, const struct linear *output, cons
     struct linears_loop loop = {.n_parts = 1};
     loop.parts[0] = (struct part){&output->w, &p->acts[kind], p->logits, output->w.n};
     run_loop(p, &loop);
-    pool_for(p->m->pool, p->n_rows, finish_logits, &(struct logits_loop){p, output->bias, opts});
+    pool_for(p->m->pool, p->n_rows, finish_logits, &(struct logits_loop){p, output, opts});
 }

@@ -30,6 +30,7 @@ enum slot {
 
 struct linear {
     struct kern_packed w; /* n outputs of k inputs */
+    const float *scale;   /* [1], of the product before its bias, or NULL: what NVFP4 keeps for a whole matrix */
     const float *bias;    /* [n] or NULL */
 };
 struct norm {

@@ -88,6 +88,9 @@ void load_linear_rows(struct loader *l, int layer, const char *name, struct load
         (struct weight){.w = &out->w, .tensor = t, .rows = t->data + rows.from * dtype_bytes(t->type, k)};
     if (k > l->m->acts_k)
         l->m->acts_k = (uint32_t)k;
+    tensor_name(full, layer, name, ".scale");
+    bool is_table = layer == LOAD_GLOBAL && strcmp(name, "output") != 0; /* rows of it are read, not multiplied */
+    out->scale = is_table ? NULL : load_vector(l, LOAD_GLOBAL, full, 1, false);
     const float *b = load_bias(l, layer, name, rows.n_all, bias);
     out->bias = b ? b + rows.from : NULL;
 }

@@ -512,8 +512,8 @@ DOT_UNPACK(NVFP4, halves_split)
     [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 10, 10, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN, dot_stream_row_##F}
 #define DOT_TEXT_HALVES(F, PLAN)                                                                                                 \
     [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 7, 7, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN, dot_stream_row_##F}
-#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 7, 7, NULL, dot_unpack_##F, dot_tiles_##PLAN}
-#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 8, 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32}
+#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 7, 7, NULL, dot_unpack_##F, dot_tiles_##PLAN, NULL}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 8, 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32, NULL}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
     DENSE_TEXT(F16),

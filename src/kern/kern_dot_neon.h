@@ -476,9 +476,9 @@ DOT_INLINE void dense_unpack(uint32_t dtype, const uint8_t *tile, uint32_t from,
 
 /* ---- the table of formats ---------------------------------------------------------------------------------------------------------- */
 
-#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 4, 32, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN}
-#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 32, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN}
-#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 4, 256, 256, dot_streams_##F, dense_unpack_##F, dense_tiles}
+#define DOT_TEXT(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 4, 32, 8, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN, NULL}
+#define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 32, 8, NULL, dot_unpack_##F, dot_tiles_##PLAN, NULL}
+#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 4, 256, 256, dot_streams_##F, dense_unpack_##F, dense_tiles, NULL}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
     DENSE_TEXT(F16),

@@ -206,7 +206,7 @@ static int read_opt(struct cmd_args *a, int argc, char **argv, int *i, struct er
         size_t n = equals ? (size_t)(equals - arg) - 2 : strlen(arg) - 2;
         o = find_opt(a->cmd, arg + 2, n, 0);
         value = equals ? equals + 1 : NULL;
-    } else if ((o = find_opt(a->cmd, arg + 1, strlen(arg + 1), 0)) && o->name[2] == 0) {
+    } else if (strlen(arg) == 3 && (o = find_opt(a->cmd, arg + 1, 2, 0))) {
         ; /* a name of two letters: -pg */
     } else {
         o = find_opt(a->cmd, "", 0, arg[1]);

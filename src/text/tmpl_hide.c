@@ -125,35 +125,40 @@ static void visit_if(struct finder *f, const struct node *n, bool alone) {
     merge(f, branches, before);
 }
 
-static void visit(struct finder *f, const struct node *n) {
-    if (!n || f->failed)
-        return;
+/* One node, without what it is applied to (a): a template may hang as many filters, attributes and calls on each other as it likes,
+ * so these are no recursion. Expressions only read names, in whatever order. False: nothing is left to visit. */
+static bool visit_one(struct finder *f, const struct node *n) {
     switch ((enum node_kind)n->kind) {
-    case NODE_NAME: load(f, n->id); return;
-    case NODE_IF: visit_if(f, n, false); return;
-    case NODE_FOR: visit(f, n->b); return;
+    case NODE_NAME: load(f, n->id); return false;
+    case NODE_IF: visit_if(f, n, false); return false;
+    case NODE_FOR: visit(f, n->b); return false;
     case NODE_SET:
         visit(f, n->b);
         store_target(f, n->a);
-        return;
-    case NODE_SET_BLOCK: store_target(f, n->a); return;
-    case NODE_MACRO: store(f, n->id); return;
-    case NODE_CALL_BLOCK: visit(f, n->a); return;
-    case NODE_FILTER_BLOCK: visit(f, n->b); return;
+        return false;
+    case NODE_SET_BLOCK: store_target(f, n->a); return false;
+    case NODE_MACRO: store(f, n->id); return false;
+    case NODE_CALL_BLOCK: visit(f, n->a); return false;
+    case NODE_FILTER_BLOCK: visit(f, n->b); return false;
     case NODE_WITH:
         for (uint32_t i = 2; i < n->n; i += 2)
             visit(f, n->kids[i]);
-        return;
+        return false;
     case NODE_AUTOESCAPE:
     case NODE_BLOCK:
-    case NODE_SCOPE: return;
+    case NODE_SCOPE: return false;
     default: break;
     }
-    visit(f, n->a);
     visit(f, n->b);
     visit(f, n->c);
     visit_all(f, n->kids, n->n);
     visit_args(f, n->args);
+    return true;
+}
+
+static void visit(struct finder *f, const struct node *n) {
+    while (n && !f->failed && visit_one(f, n))
+        n = n->a;
 }
 
 /* ---- scopes within ----------------------------------------------------------------------------------------------------- */
@@ -244,16 +249,14 @@ static void with_scope(struct finder *f, const struct node *n) {
 }
 
 static void find_within(struct finder *f, const struct node *n) {
+    for (; n && n->kind == NODE_IF; n = n->c) /* as many `elif`s as there are */
+        find_within(f, n->b);
     if (f->failed || !n)
         return;
     switch ((enum node_kind)n->kind) {
     case NODE_BODY:
         for (uint32_t i = 0; i < n->n; i++)
             find_within(f, n->kids[i]);
-        return;
-    case NODE_IF:
-        find_within(f, n->b);
-        find_within(f, n->c);
         return;
     case NODE_FOR: for_scopes(f, n); return;
     case NODE_MACRO:

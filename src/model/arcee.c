@@ -4,9 +4,8 @@
 #include "llama.h"
 
 static void load(struct loader *l) {
-    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
-    struct kern_rope_spec spec = hp->rope;
-    spec.factors = load_vector(l, LOAD_GLOBAL, "rope_freqs.weight", hp->n_rot / 2, false);
+    load_hparams(l, "attention.layer_norm_rms_epsilon");
+    struct kern_rope_spec spec = load_llama3_rope(l);
     struct llama *m = llama_load(
         l, &(struct llama_opts){
                .rope = &spec, .adjacent = true, .untied = true, .plain = true, .qkv_bias = BIAS_MAY, .bias = BIAS_MAY});

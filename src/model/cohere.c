@@ -1,6 +1,6 @@
-/* cohere: Command-R and Aya (GGUF: command-r), Command-R7B, Command A and Aya Expanse's successors (cohere2). Both halves of a layer read the same norm of
- * x, which has no bias; rotary positions on adjacent pairs, a gated SiLU feed-forward, tied output, scaled logits. cohere2: three of
- * four layers have a window, the others see everything and leave positions out.
+/* cohere: Command-R and Aya (GGUF: command-r), Command-R7B, Command A and Aya Expanse's successors (cohere2). Both halves of a
+ * layer read the same norm of x, which has no bias; rotary positions on adjacent pairs, a gated SiLU feed-forward, tied output,
+ * scaled logits. cohere2: three of four layers have a window, the others see everything and leave positions out.
  *
  *     x = embd[token]
  *     x = x + Wo attention(rope(Wq h), rope(Wk h), Wv h) + Wdown (silu(Wgate h) * Wup h)     h = norm(x)

@@ -62,13 +62,13 @@ static void attend(struct pass *p, const struct llama *m, const struct llama_lay
     op_qkv(p, SLOT_H, &l->attn);
     if (!m->norm_after_rope)
         norm_heads(p, l);
-    if (!l->no_rope && !m->slopes)
+    if (!l->no_rope)
         op_rope(p, &m->rope, SLOT_ROPE);
     if (m->norm_after_rope)
         norm_heads(p, l);
     if (m->temper != 0)
         op_temper(p, SLOT_Q, m->temper, m->temper_period);
-    op_attention(p, &(struct attn_opts){.scale = m->q_scale, .slopes = m->slopes});
+    op_attention(p, &(struct attn_opts){.scale = m->q_scale});
 }
 
 void llama_forward(struct pass *p) {
@@ -93,11 +93,15 @@ void llama_forward(struct pass *p) {
     op_logits(p, SLOT_H, m->output, &(struct logits_opts){.divide = m->logit_divisor});
 }
 
-/* With the factors of Llama 3.1's scaling where the file has them. */
+struct kern_rope_spec load_llama3_rope(struct loader *l) {
+    struct kern_rope_spec spec = load_hp(l)->rope;
+    spec.factors = load_vector(l, LOAD_GLOBAL, "rope_freqs.weight", load_hp(l)->n_rot / 2, false);
+    return spec;
+}
+
 static void load_with(struct loader *l, struct llama_opts opts) {
-    const struct hparams *hp = load_hparams(l, "attention.layer_norm_rms_epsilon");
-    struct kern_rope_spec spec = hp->rope;
-    spec.factors = load_vector(l, LOAD_GLOBAL, "rope_freqs.weight", hp->n_rot / 2, false);
+    load_hparams(l, "attention.layer_norm_rms_epsilon");
+    struct kern_rope_spec spec = load_llama3_rope(l);
     opts.rope = &spec;
     llama_load(l, &opts);
 }

@@ -21,7 +21,6 @@ struct llama {
     struct norm output_norm;     /* [n_embd] */
     struct rope rope;
     bool norm_after_rope; /* of heads */
-    const float *slopes;  /* [n_heads]: ALiBi and no rotation; or NULL */
     float temper;         /* of queries by position, 0: none */
     uint32_t temper_period;
     float q_scale;        /* 1 / sqrt(d_k) */
@@ -44,6 +43,7 @@ struct llama_opts {
 };
 /* After load_hparams. NULL after an error. */
 struct llama *llama_load(struct loader *l, const struct llama_opts *opts);
-/* hparams' rotation, with the factors of each pair where the file has them (phi3.c). */
+/* hparams' rotation, with the factors of each pair where the file has them: Llama 3.1's scaling, or LongRoPE's (phi3.c). */
+struct kern_rope_spec load_llama3_rope(struct loader *l);
 struct kern_rope_spec load_longrope(struct loader *l);
 void llama_forward(struct pass *p);

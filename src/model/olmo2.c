@@ -6,7 +6,7 @@
  *     x = x + norm(Wo attention(rope(norm_q(Wq x)), rope(norm_k(Wk x)), Wv x))
  *     x = x + norm(Wdown (silu(Wgate x) * Wup x))
  *     logits = Wout rms_norm(x) */
-#include "ops.h"
+#include "llama.h"
 
 #include <math.h>
 
@@ -77,8 +77,7 @@ static void load_exaone4(struct loader *l) {
     if (!m)
         return;
     const struct hparams *hp = load_hp(l);
-    struct kern_rope_spec spec = hp->rope;
-    spec.factors = load_vector(l, LOAD_GLOBAL, "rope_freqs.weight", hp->n_rot / 2, false);
+    struct kern_rope_spec spec = load_llama3_rope(l);
     bool windows = false;
     for (uint32_t i = 0; i < hp->n_layers; i++)
         windows |= hp->layers[i].window > 0;

@@ -133,15 +133,17 @@ static void run_scale(struct pass *p, const struct row_op *op, uint32_t row) {
 
 static void run_temper(struct pass *p, const struct row_op *op, uint32_t row) {
     float *x = pass_at(p, op->a, row);
-    double s = 1 + (double)op->s * kern_log(1 + (double)(p->rows[row].pos / op->heads));
+    double s = 1 + (double)op->s * kern_log(1 + (double)(p->rows[row].pos / op->period));
     kern_of(p)->scale(op->n, x, (float)s, x);
 }
 
-static void queue_whole(struct pass *p, void (*run)(struct pass *, const struct row_op *, uint32_t), enum slot x, float s) {
+static struct row_op *queue_whole(struct pass *p, void (*run)(struct pass *, const struct row_op *, uint32_t), enum slot x,
+                                  float s) {
     struct row_op *op = pass_queue(p, run);
     op->n = n_of(p, x);
     op->s = s;
     op->a = x;
+    return op;
 }
 
 void op_clamp(struct pass *p, enum slot x, float limit) {
@@ -153,8 +155,7 @@ void op_scale(struct pass *p, enum slot x, float s) {
 }
 
 void op_temper(struct pass *p, enum slot x, float t, uint32_t period) {
-    queue_whole(p, run_temper, x, t);
-    p->ops[p->n_ops - 1].heads = period;
+    queue_whole(p, run_temper, x, t)->period = period;
 }
 
 static void run_act(struct pass *p, const struct row_op *op, uint32_t row) {

@@ -173,8 +173,9 @@ struct family {
     const char *arch; /* general.architecture */
     void (*load)(struct loader *l);
     void (*forward)(struct pass *p);
-    const char *const *
-        ignored; /* tensor names that real files hold and the family does not compute with ("blk.*.NAME": of any layer; "v.*": all that begin so); NULL-terminated, or NULL */
+    /* Tensors that real files hold and the family does not compute with: names ("blk.*.NAME": of any layer; "v.*": all that begin
+     * so); NULL-terminated, or NULL. */
+    const char *const *ignored;
 };
 extern const struct family family_arcee, family_chatglm, family_cohere, family_cohere2, family_ernie4_5, family_exaone,
     family_exaone4, family_falcon, family_gemma, family_gemma2, family_gemma3, family_glm4, family_gpt2, family_gptneox,

@@ -57,7 +57,7 @@ enum { ROW_OPS_MAX = 24, ATTN_ROWS = 32, CTX_SERVED_MAX = 1 << 20, SPLITS_MAX = 
 struct row_op {
     void (*run)(struct pass *p, const struct row_op *op, uint32_t row);
     enum slot a, b, c;
-    uint32_t n, heads;
+    uint32_t n, heads, period;
     float s;
     const void *with; /* weights, a rope: what run expects */
 };

@@ -48,10 +48,6 @@ static bool put_escape(struct render *r, struct text *t, const char *errors, uin
     return true;
 }
 
-static bool is_surrogate(uint32_t cp) {
-    return cp >= 0xd800 && cp < 0xe000;
-}
-
 /* encode(encoding='utf-8', errors='strict') */
 static int str_encode(struct call *c) {
     struct render *r = c->r;
@@ -65,7 +61,7 @@ static int str_encode(struct call *c) {
     for (size_t at = 0; at < s.n && !tmpl_failed(r); at += len) {
         uint32_t cp = tmpl_str_cp(s, at, &len);
         uint8_t origin = tmpl_str_origin(s, at);
-        if (coding == UTF8 ? !is_surrogate(cp) : cp < 0x80)
+        if (coding == UTF8 ? !tmpl_is_surrogate(cp) : cp < 0x80)
             tmpl_text_sub(r, &t, s, at, len);
         else if (coding == LATIN1 && cp < 0x100)
             tmpl_text_byte(r, &t, (char)(uint8_t)cp, origin);

@@ -68,7 +68,7 @@ static size_t read_entity(struct str s, uint32_t *cp) {
             break;
         v = v > 0x110000 ? v : v * (hex ? 16 : 10) + (uint32_t)(c <= '9' ? c - '0' : low - 'a' + 10);
     }
-    *cp = v == 0 || v > 0x10ffff || (v >= 0xd800 && v < 0xe000) ? 0xfffd : v;
+    *cp = v == 0 || v > 0x10ffff || tmpl_is_surrogate(v) ? 0xfffd : v;
     return i == from ? 0 : i + (i < s.n && s.p[i] == ';');
 }
 

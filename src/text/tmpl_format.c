@@ -80,8 +80,7 @@ static int put_number(struct percent *p, struct val v, const struct spec *spec) 
 
 static int put_char(struct percent *p, struct val v, const struct spec *spec) {
     struct text t = {0};
-    if (tmpl_is_int(v) && tmpl_as_int(v) >= 0 && tmpl_as_int(v) < 0x110000 &&
-        (tmpl_as_int(v) < 0xd800 || tmpl_as_int(v) >= 0xe000)) {
+    if (tmpl_is_int(v) && tmpl_as_int(v) >= 0 && tmpl_as_int(v) < 0x110000 && !tmpl_is_surrogate(tmpl_as_int(v))) {
         tmpl_text_cp(p->r, &t, (uint32_t)tmpl_as_int(v), v.origin);
         if (tmpl_text_end(p->r, &t, &v) < 0)
             return tmpl_failed(p->r);
@@ -272,7 +271,7 @@ static int format_number(struct render *r, struct text *t, struct val v, struct 
     if (spec->type == 'c') {
         struct text one = {0};
         struct val s;
-        if (tmpl_as_int(v) < 0 || tmpl_as_int(v) > 0x10ffff || (tmpl_as_int(v) >= 0xd800 && tmpl_as_int(v) < 0xe000))
+        if (tmpl_as_int(v) < 0 || tmpl_as_int(v) > 0x10ffff || tmpl_is_surrogate(tmpl_as_int(v)))
             return tmpl_fail(r, "limit", "%%c arg not in range(0x110000)");
         tmpl_text_cp(r, &one, (uint32_t)tmpl_as_int(v), v.origin);
         return tmpl_text_end(r, &one, &s) < 0 ? tmpl_failed(r) : tmpl_format_str(r, t, s, spec);

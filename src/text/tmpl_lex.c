@@ -308,7 +308,7 @@ static int32_t escape_digits(const char *p, const char *end, int n, int base) {
 
 /* Like utf8_encode, for halves of surrogate pairs too. */
 static size_t encode_any(uint32_t cp, char *out) {
-    if (cp < 0xd800 || cp >= 0xe000)
+    if (!tmpl_is_surrogate(cp))
         return utf8_encode(cp, out);
     out[0] = '\xed';
     out[1] = (char)(uint8_t)(0x80 | (cp >> 6 & 0x3f));

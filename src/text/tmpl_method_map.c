@@ -38,7 +38,7 @@ static int add_mapped(struct render *r, struct text *t, struct val s, size_t at,
         int64_t cp = tmpl_as_int(to);
         if (cp < 0 || cp > 0x10ffff)
             return tmpl_fail(r, "type", "character mapping must be in range(0x110000)");
-        if (cp >= 0xd800 && cp < 0xe000)
+        if (tmpl_is_surrogate(cp))
             return tmpl_fail(r, "type", "surrogates not allowed");
         tmpl_text_cp(r, t, (uint32_t)cp, to.origin == TEMPLATE ? tmpl_str_origin(s, at) : REQUEST);
     } else if (to.type != VAL_NONE)

@@ -213,6 +213,9 @@ int tmpl_str_escape(struct render *r, struct val v, struct val *out) MUST_USE;  
 size_t tmpl_str_length(struct val s);                                                        /* characters */
 size_t tmpl_str_offset(struct val s, int64_t index); /* byte offset of a character, negative from the end; clamped */
 /* The character at byte `at` and its length. Bytes that are not UTF-8 count as one character each. */
+static inline bool tmpl_is_surrogate(int64_t cp) { /* half of a pair: no character */
+    return cp >= 0xd800 && cp < 0xe000;
+}
 uint32_t tmpl_str_cp(struct val s, size_t at, unsigned *len);
 unsigned tmpl_str_cp_before(struct val s, size_t end); /* length of the character that ends at `end` > 0 */
 /* The line at byte `at` < s.n, without and with its end, as str.splitlines cuts. */

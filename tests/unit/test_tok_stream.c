@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "model/model.h"
+#include "text/unicode_props.h"
 
 #include <fcntl.h>
 
@@ -45,6 +46,13 @@ static void mend(const char *p, size_t n, struct buf *out) {
     }
 }
 
+/* The table for ASCII beside the one that is made from Unicode's data. */
+static void ascii_classes(void **state) {
+    (void)state;
+    for (uint32_t cp = 0; cp < 128; cp++)
+        assert_int_equal(uc_ascii[cp], uc_class(cp));
+}
+
 static void any_bytes(void **state) {
     static const uint8_t nasty[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xc3, 0xdf,
                                     0xe0, 0xe2, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff, 0xbb, 0x82, 0xac, 0x98};
@@ -70,6 +78,6 @@ static void any_bytes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(any_bytes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(any_bytes), cmocka_unit_test(ascii_classes)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

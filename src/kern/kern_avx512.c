@@ -4,4 +4,4 @@
 #include "kern_body.inc"
 
 const struct kern kern_avx512 = KERN_TABLE("avx512", DOT_T, acts_fill_avx512, matmul_avx512);
-const struct kern kern_amx = KERN_TABLE("amx", KERN_PANEL, acts_fill_amx, matmul_amx);
+const struct kern kern_amx = KERN_TABLE("amx", DOT_T, acts_fill_amx, matmul_amx);

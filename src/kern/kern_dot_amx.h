@@ -26,15 +26,15 @@
 #include "kern_tile_amx.h"
 
 enum {
-    AMX_UNITS = 8,          /* units of a job, steps of its float work */
-    AMX_JOBS = 2,           /* jobs of a chunk: the k that is unpacked at once */
-    AMX_PANEL = KERN_PANEL, /* rows of a job: 16, those of a tile register */
-    AMX_PANELS = 16,        /* panels that meet a chunk */
-    AMX_SPAN = 8,           /* pairs of tiles that share a chunk of activations */
-    AMX_BLOCKS = 4,         /* blocks of a job with one unit a block */
-    AMX_FEW = 9,            /* rows that are left to the AVX-512 text: to about 8 it is as fast */
-    AMX_SUB_PANEL = 4,      /* rows of a panel of kern_dot_avx512.h */
-    AMX_FILL = 8,           /* blocks that acts_fill takes at once */
+    AMX_UNITS = 8,     /* units of a job, steps of its float work */
+    AMX_JOBS = 2,      /* jobs of a chunk: the k that is unpacked at once */
+    AMX_PANEL = 16,    /* rows of a job */
+    AMX_PANELS = 16,   /* panels that meet a chunk */
+    AMX_SPAN = 8,      /* pairs of tiles that share a chunk of activations */
+    AMX_BLOCKS = 4,    /* blocks of a job with one unit a block */
+    AMX_FEW = 9,       /* rows that are left to the AVX-512 text: to about 8 it is as fast */
+    AMX_SUB_PANEL = 4, /* rows of a panel of kern_dot_avx512.h */
+    AMX_FILL = 8,      /* blocks that acts_fill takes at once */
 };
 
 /* How a format is multiplied; constant in every text made from it. */
@@ -241,7 +241,7 @@ static void amx_fill_rows(struct amx_rows *to, const float *x, size_t x_stride, 
         }
 }
 
-/* struct kern's acts_fill. */
+/* struct kern's acts_fill; rows from a multiple of AMX_SUB_PANEL. */
 void acts_fill_amx(struct kern_acts *a, const float *x, size_t x_stride, uint32_t from, uint32_t to, uint8_t *faults) {
     uint32_t n_blocks = a->k / KERN_BLOCK, tiled = a->kind == KERN_ACTS_Q8 ? amx_rows_of(a->rows) : 0, row = from;
     for (unsigned T; row < to && row < tiled; row += T) {

@@ -7,14 +7,14 @@
 /* ---- the machine ---------------------------------------------------------------------------------------------------- */
 
 struct ceilings {
-    double int8_ops;   /* products and sums of the fastest int8 instruction, per second */
-    double f32_flops;  /* of float32 fma */
+    double int8_ops;   /* products and sums of the tier's int8 products, per second */
+    double f32_flops;  /* of its float32 fma */
     double read_bytes; /* per second, from a set of set_bytes */
     double loop_ns;    /* of the pool's loop that every thread joins, awake: from call to return */
     double item_ns; /* of an item of a long loop that does nothing: claiming and counting, wall time over items of all threads */
 };
-/* The rates of `threads` threads at once, by CPU time, so that others who run do not lower them; a rate is 0 where there is no loop for this processor. Takes a second or two. */
-void ceilings_measure(unsigned threads, uint64_t set_bytes, struct ceilings *out);
+/* The rates of `threads` threads at once, by CPU time, so that others who run do not lower them; the tier "c" has no loops, and rates of 0. Takes a second or two. */
+void ceilings_measure(const struct kern *kern, unsigned threads, uint64_t set_bytes, struct ceilings *out);
 uint64_t bench_cpu_ns(void); /* CPU time of this process, all threads */
 /* CPU time that all processes of this machine have used, by the kernel's ticks; 0 where it does not tell. */
 uint64_t bench_busy_ns(void);

@@ -159,9 +159,9 @@ static int run_test(void *ctx, const struct bench_test *t, struct err *e) {
 }
 
 static void measure_ceilings(struct bench *b) {
-    ceilings_measure(b->x.threads, bench_weight_bytes(&b->c), &b->ceilings);
-    fprintf(stderr, "moat: ceilings of %u threads: int8 %.3g ops/s, float32 %.3g flop/s, %.3g bytes/s from %.0f MiB\n",
-            b->x.threads, b->ceilings.int8_ops, b->ceilings.f32_flops, b->ceilings.read_bytes,
+    ceilings_measure(b->c.kern, b->x.threads, bench_weight_bytes(&b->c), &b->ceilings);
+    fprintf(stderr, "moat: ceilings of %u threads, %s: int8 %.3g ops/s, float32 %.3g flop/s, %.3g bytes/s from %.0f MiB\n",
+            b->x.threads, b->c.kern->name, b->ceilings.int8_ops, b->ceilings.f32_flops, b->ceilings.read_bytes,
             (double)bench_weight_bytes(&b->c) / 1048576);
 }
 
@@ -187,12 +187,18 @@ out:
     return e->code;
 }
 
-static void print_ceilings(unsigned threads) {
-    struct ceilings c;
-    ceilings_measure(threads, 256 << 20, &c);
-    printf(
-        "{\"n_threads\": %u, \"int8_ops\": %.3g, \"f32_flops\": %.3g, \"read_bytes\": %.3g, \"loop_ns\": %.3g, \"item_ns\": %.3g}\n",
-        threads, c.int8_ops, c.f32_flops, c.read_bytes, c.loop_ns, c.item_ns);
+/* Without a model: a record for each number of threads. */
+static int print_ceilings(const struct bench *b, struct err *e) {
+    const struct kern *kern = kern_get(b->given.isa, e);
+    for (unsigned t = 0; kern && t < b->plan.threads.n; t++) {
+        unsigned threads = b->plan.threads.v[t];
+        struct ceilings c;
+        ceilings_measure(kern, threads, 256 << 20, &c);
+        printf("{\"n_threads\": %u, \"isa\": \"%s\", \"int8_ops\": %.3g, \"f32_flops\": %.3g, \"read_bytes\": %.3g, "
+               "\"loop_ns\": %.3g, \"item_ns\": %.3g}\n",
+               threads, kern->name, c.int8_ops, c.f32_flops, c.read_bytes, c.loop_ns, c.item_ns);
+    }
+    return e->code;
 }
 
 int cmd_bench(struct cmd_args *a, struct err *e) {
@@ -204,8 +210,8 @@ int cmd_bench(struct cmd_args *a, struct err *e) {
         models.items[models.n++] = a->args[i];
     if (models.n == 0 && !a->opts.ceilings)
         return err_set(e, ERR_USAGE, "MODEL", "is missing");
-    for (unsigned t = 0; models.n == 0 && t < b.plan.threads.n; t++)
-        print_ceilings(b.plan.threads.v[t]);
+    if (models.n == 0)
+        return print_ceilings(&b, e);
     b.record = calloc(1, sizeof *b.record);
     if (!b.record)
         return err_set(e, ERR_MEMORY, "bench", "no memory");

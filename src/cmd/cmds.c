@@ -53,8 +53,9 @@ static const struct opt opts_bench[] = {
 static const char bench_text[] =
     "Each test runs once to warm up and then -r times; rounds in which other processes took more than --noise percent of the CPU time\n"
     "are run again, and the quietest count. The share of the ceiling is the time that the same products, attention and reads would take\n"
-    "at the rates of --ceilings, over the time they took; where others disturbed all rounds it is of the CPU time. CSV, JSON\n"
-    "and SQL records have llama-bench's keys. Lists are like 1,2 or 1-4 or 0-512+128 or 16-256*2, and an option that is repeated adds to its list.";
+    "at the rates of --ceilings, over the time they took; where others disturbed all rounds it is of the CPU time. The rates are those of\n"
+    "the instructions that the tier in use (--isa) multiplies with; the tier \"c\" has none. CSV, JSON and SQL records have llama-bench's\n"
+    "keys. Lists are like 1,2 or 1-4 or 0-512+128 or 16-256*2, and an option that is repeated adds to its list.";
 
 static const struct opt opts_logits[] = {
     {"out", 'o', OPT_TEXT, "DIR", "also write the logits as DIR/0.npy, 1.npy, ... (float32 [rows][vocab])",

@@ -163,6 +163,17 @@ struct kern {
 const struct kern *kern_get(const char *isa, struct err *e);
 /* Tiers of this CPU from the plainest to the fastest: i = 0, 1, ... until NULL. */
 const char *kern_isa(unsigned i);
+/* What a tier is held against: loops in registers of the instructions that its int8 products, and float32 fma, are made of. run does
+ * n steps and tells how many products are in its sums: n * products (exact for n <= 1024; beyond, sums may wrap). NULL where the
+ * compiler chooses instructions: tier "c". Only for a tier that kern_get gave. */
+struct kern_loop {
+    double (*run)(uint64_t n);
+    uint32_t products; /* of a step, each of which is also a sum: two operations */
+};
+struct kern_ceiling {
+    struct kern_loop int8, f32;
+};
+const struct kern_ceiling *kern_ceiling(const struct kern *kern);
 /* Floating-point control of this thread as numerics 1 wants it; false when it had to be corrected. Called once a step. */
 bool kern_fp_assert(void);
 /* numerics 9: natural logarithm in binary64, for log-probabilities. x > 0, finite. */

@@ -671,7 +671,7 @@ void matmul_amx(const struct kern_packed *w, const struct kern_acts *a, float *y
         return;
     }
     ASSERT(w->type < N_ITEMS(amx_texts) && amx_texts[w->type].job_blocks);
-    tile_open();
+    tile_open(&tile_shapes);
     amx_range(&amx_texts[w->type], w, a, tiled, y, y_stride, from, to);
     tile_close();
 }

@@ -1,6 +1,6 @@
 /* kern_tile_amx: the eight tile registers of AMX-INT8, as kern_dot_amx.h uses them:
  *
- *     tile_open();                     // of this thread; tile_close() when the product is done
+ *     tile_open(&tile_shapes);         // of this thread; tile_close() when the product is done
  *     tile_load(TILE_A, q, 32);        // 16 rows of 32 int8
  *     tile_load(TILE_B, codes, 64);    // 8 groups of [16][4] int8
  *     tile_zero(0);
@@ -23,20 +23,21 @@ enum {
 
 #define TILE_INLINE static inline __attribute__((always_inline))
 
-/* What ldtilecfg reads. A constant object that is named whole as the operand: gcc 12's _tile_loadconfig tells of 8 of these 64
- * bytes, and the compiler drops the stores to the others. */
+/* What ldtilecfg reads, named whole as the operand: gcc 12's _tile_loadconfig tells of 8 of these 64 bytes, and the compiler drops
+ * the stores to the others. */
 struct tile_shapes {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
     uint8_t rows[16];
 };
 _Static_assert(sizeof(struct tile_shapes) == 64, "ldtilecfg reads 64 bytes");
+/* A unit of kern_dot_amx.h. */
 static const struct tile_shapes tile_shapes = {
     .palette = 1, .row_bytes = {64, 64, 64, 64, 32, 32, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 8, 8}};
 
 #ifndef TILE_EMULATED
-TILE_INLINE void tile_open(void) {
-    __asm__ volatile("ldtilecfg %0" ::"m"(tile_shapes) : "memory");
+TILE_INLINE void tile_open(const struct tile_shapes *shapes) {
+    __asm__ volatile("ldtilecfg %0" ::"m"(*shapes) : "memory");
 }
 TILE_INLINE void tile_close(void) {
     __asm__ volatile("tilerelease" ::: "memory");

@@ -30,25 +30,14 @@ static double median(double *of, unsigned n) {
 
 /* ---- ceilings --------------------------------------------------------------------------------------------------- */
 
-/* int8 operations a second (two a product) in registers: vpdpbusd, or vpmaddubsw where there is no VNNI. */
-static double int8_peak(bool vnni) {
-#ifdef __x86_64__
-    long n = 60000;
+/* int8 operations a second (two a product) in registers, or 1 where the tier has no loop of them. */
+static double int8_peak(const struct kern_loop *loop) {
+    const uint32_t steps = 60000;
     double start = cpu_s();
-#define TWELVE(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11)
-#define DPBUSD(reg) "vpdpbusd %%zmm14, %%zmm15, %%zmm" #reg "\n\t"
-#define MADDUBS(reg) "vpmaddubsw %%ymm14, %%ymm15, %%ymm" #reg "\n\t"
-#define REGISTERS                                                                                                                \
-    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14", "xmm15", "cc"
-    if (vnni)
-        __asm__ volatile("1:\n\t" TWELVE(DPBUSD) "dec %0\n\tjnz 1b" : "+r"(n)::REGISTERS);
-    else
-        __asm__ volatile("1:\n\t" TWELVE(MADDUBS) "dec %0\n\tjnz 1b" : "+r"(n)::REGISTERS);
-    return 60000.0 * 12 * (vnni ? 128 : 64) / (cpu_s() - start);
-#else
-    (void)vnni;
-    return 1;
-#endif
+    if (!loop->run)
+        return 1;
+    (void)loop->run(steps);
+    return 2.0 * steps * loop->products / (cpu_s() - start);
 }
 
 static volatile uint64_t bench_sink;
@@ -83,7 +72,7 @@ struct proto_isa {
 
 struct bench {
     struct dot_fns fns;
-    bool vnni;
+    const struct kern_loop *int8;
     const struct proto_isa *proto; /* or NULL */
     uint8_t *memory;
 };
@@ -146,7 +135,7 @@ static void bench_one(const struct bench *b, uint32_t dtype, uint32_t rows, uint
     for (int i = -1; i < BENCH_SAMPLES; i++) { /* the first one warms up */
         double start = cpu_s();
         b->fns.acts_fill(&a, x, k, 0, rows, faults);
-        double filled = cpu_s() - start, peak = int8_peak(b->vnni);
+        double filled = cpu_s() - start, peak = int8_peak(b->int8);
         double read = rows <= 16 ? read_peak(b->memory, BENCH_BYTES) : 0;
         double t = time_ours(b, &s, &a, y), p = fn ? time_proto(b, &s, fn, &pa, y) : 0;
         if (i < 0)
@@ -205,10 +194,12 @@ static int bench_dot(const char *isa, const char *beside, char **formats, int n_
         fprintf(stderr, "%s\n", kern ? dlerror() : e.msg);
         return 2;
     }
-    struct bench b = {.fns = {kern->name, kern->panel, kern->acts_fill, kern->matmul}, .memory = bench_memory()};
-    b.vnni = strcmp(kern->name, "avx512") == 0 || strcmp(kern->name, "amx") == 0;
-    b.proto = lib ? dlsym(lib, b.vnni ? "isa512" : "isa2") : NULL;
-    printf("%s: %.1f Gop/s int8, %.1f GB/s read\n", kern->name, int8_peak(b.vnni) * 1e-9,
+    struct bench b = {.fns = {kern->name, kern->panel, kern->acts_fill, kern->matmul},
+                      .int8 = &kern_ceiling(kern)->int8,
+                      .memory = bench_memory()};
+    bool has_512 = strcmp(kern->name, "avx512") == 0 || strcmp(kern->name, "amx") == 0;
+    b.proto = lib ? dlsym(lib, has_512 ? "isa512" : "isa2") : NULL;
+    printf("%s: %.1f Gop/s int8, %.1f GB/s read\n", kern->name, int8_peak(b.int8) * 1e-9,
            read_peak(b.memory, BENCH_BYTES) * 1e-9);
     for (unsigned i = 0; !n_formats && i < N_ITEMS(usual); i++)
         bench_format(&b, usual[i]);

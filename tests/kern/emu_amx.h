@@ -8,9 +8,12 @@
 #include "kern/kern_tile_amx.h"
 
 static uint8_t emu_tiles[TILE_NUMBER][16][64];
+static struct tile_shapes emu_shapes;
 static bool emu_is_open;
 
-static void tile_open(void) {
+static void tile_open(const struct tile_shapes *shapes) {
+    ASSERT(shapes->palette == 1 && shapes->start_row == 0);
+    emu_shapes = *shapes;
     emu_is_open = true;
     memset(emu_tiles, 0, sizeof emu_tiles);
 }
@@ -24,21 +27,21 @@ static void tile_zero(unsigned tile) {
 }
 static void tile_load(unsigned tile, const void *from, int64_t stride) {
     tile_zero(tile);
-    for (unsigned r = 0; r < tile_shapes.rows[tile]; r++)
-        memcpy(emu_tiles[tile][r], (const uint8_t *)from + r * stride, tile_shapes.row_bytes[tile]);
+    for (unsigned r = 0; r < emu_shapes.rows[tile]; r++)
+        memcpy(emu_tiles[tile][r], (const uint8_t *)from + r * stride, emu_shapes.row_bytes[tile]);
 }
 static void tile_store(unsigned tile, void *to, int64_t stride) {
     ASSERT(emu_is_open && tile < TILE_NUMBER);
-    for (unsigned r = 0; r < tile_shapes.rows[tile]; r++)
-        memcpy((uint8_t *)to + r * stride, emu_tiles[tile][r], tile_shapes.row_bytes[tile]);
+    for (unsigned r = 0; r < emu_shapes.rows[tile]; r++)
+        memcpy((uint8_t *)to + r * stride, emu_tiles[tile][r], emu_shapes.row_bytes[tile]);
 }
 static void tile_dot(unsigned c, unsigned a, unsigned b) {
     ASSERT(emu_is_open && c < TILE_NUMBER && a < TILE_NUMBER && b < TILE_NUMBER);
-    ASSERT(tile_shapes.row_bytes[a] == 4 * tile_shapes.rows[b] && tile_shapes.rows[c] == tile_shapes.rows[a]);
-    for (unsigned m = 0; m < tile_shapes.rows[c]; m++) {
+    ASSERT(emu_shapes.row_bytes[a] == 4 * emu_shapes.rows[b] && emu_shapes.rows[c] == emu_shapes.rows[a]);
+    for (unsigned m = 0; m < emu_shapes.rows[c]; m++) {
         int32_t sums[16];
         memcpy(sums, emu_tiles[c][m], sizeof sums);
-        for (unsigned k = 0; k < tile_shapes.row_bytes[a]; k++)
+        for (unsigned k = 0; k < emu_shapes.row_bytes[a]; k++)
             for (unsigned n = 0; n < 16; n++)
                 sums[n] += (int8_t)emu_tiles[a][m][k] * (int8_t)emu_tiles[b][k / 4][4 * n + k % 4];
         memcpy(emu_tiles[c][m], sums, sizeof sums);

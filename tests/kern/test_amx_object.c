@@ -69,9 +69,9 @@ static bool carry_out(const struct instruction *in) {
     void *memory = (void *)(uintptr_t)in->address;
     switch (in->opcode << 8 | in->prefix << 4 | (in->mod == 3)) {
     case 0x49 << 8 | NO_PREFIX << 4:
-        if (in->reg != 0 || memcmp(memory, &tile_shapes, sizeof tile_shapes) != 0)
+        if (in->reg != 0)
             return false;
-        tile_open();
+        tile_open(memory);
         return true;
     case 0x49 << 8 | NO_PREFIX << 4 | 1: tile_close(); return true;
     case 0x49 << 8 | PREFIX_F2 << 4 | 1: tile_zero(in->reg); return true;
@@ -139,6 +139,9 @@ int main(void) {
     const char *wrong = faults_wrong(&tier);
     if (!wrong && !kern_check(&kern_amx))
         wrong = "the check of kern_get";
+    const struct kern_loop *loop = &kern_ceiling(&kern_amx)->int8;
+    if (!wrong && loop->run(3) != 3.0 * loop->products)
+        wrong = "the loop of the ceiling";
     if (wrong)
         printf("FAIL %s\n", wrong);
     passed += !wrong, failed += wrong != NULL;

@@ -30,12 +30,12 @@ emulated() { # CPU PROGRAM ARGUMENTS
 }
 
 passed=0 failed=0 skipped=0
-for test in test_dot test_fun test_fun_vec_c; do
+for test in test_dot test_fun test_fun_vec_c test_ceiling; do
     link tests/kern/$test.c $test
     emulated max $test >$out/$test.txt 2>&1 &
 done
 wait
-for test in test_dot test_fun test_fun_vec_c; do
+for test in test_dot test_fun test_fun_vec_c test_ceiling; do
     sed "s/^/$test: /" $out/$test.txt
     read -r p f s < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?$/\1 \2 \4/p' $out/$test.txt)
     passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1})) skipped=$((skipped + ${s:-0}))

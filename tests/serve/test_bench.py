@@ -71,6 +71,8 @@ def start():
 def ceilings():
     r = json.loads(run("--ceilings").stdout)
     check("ceilings", r["n_threads"] == 1 and r["read_bytes"] > 0 and r["loop_ns"] > 0 and r["item_ns"] > 0, r)
+    plain = json.loads(run("--ceilings", "--isa", "c").stdout)
+    check("ceilings of a tier", plain["isa"] == "c" and plain["int8_ops"] == plain["f32_flops"] == 0 < plain["read_bytes"] and r["isa"] != "", plain)
     out = run(MODEL, "-p", "8", "-n", "0", "--ceilings", "-o", "jsonl")
     share = json.loads(out.stdout)["ceiling_share"]
     check("share of the ceiling", r["int8_ops"] == 0 or 0 < share < 1.5, out)

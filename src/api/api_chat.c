@@ -13,26 +13,39 @@ int api_messages_read(struct reader *r, const char *name, yyjson_val *v) {
     return 0;
 }
 
+/* Is it {"type": "text", "text": "..."}? */
+static int check_part(struct reader *r, const char *param, yyjson_val *part) {
+    yyjson_val *type = yyjson_obj_get(part, "type"), *text = yyjson_obj_get(part, "text");
+    if (!yyjson_is_obj(part))
+        return api_wrong_type(r, param, "an object", part);
+    if (!yyjson_equals_str(type, "text"))
+        return api_refuse(r->bad, 400, "unsupported_value", param, "Invalid '%s': only parts of type 'text' are supported.",
+                          param);
+    if (!yyjson_is_str(text))
+        return api_wrong_type(r, param, "a part with a string 'text'", text);
+    if (yyjson_obj_size(part) > 2)
+        return api_refuse(r->bad, 400, "unknown_parameter", param,
+                          "Unknown parameter: '%s': a text part has 'type' and 'text' only.", param);
+    return 0;
+}
+
 /* The one text of an array of text parts: their texts, a line each, as other servers join them. */
 static int add_parts(struct reader *r, const char *param, yyjson_val *parts) {
     struct buf joined = {0};
     size_t i, max;
     yyjson_val *part;
     int failed = 0;
+    if (yyjson_arr_size(parts) == 0)
+        return api_refuse(r->bad, 400, "empty_array", param,
+                          "Invalid '%s': empty array. Expected an array with minimum length 1.", param);
     yyjson_arr_foreach(parts, i, max, part) {
-        yyjson_val *type = yyjson_obj_get(part, "type"), *text = yyjson_obj_get(part, "text");
-        if (!yyjson_equals_str(type, "text"))
-            failed = api_refuse(r->bad, 400, "unsupported_value", param, "Invalid '%s': only parts of type 'text' are supported.",
-                                param);
-        else if (!yyjson_is_str(text))
-            failed = api_wrong_type(r, param, "a part with a string 'text'", text);
-        else if (yyjson_obj_size(part) > 2)
-            failed = api_refuse(r->bad, 400, "unknown_parameter", param,
-                                "Unknown parameter: '%s': a text part has 'type' and 'text' only.", param);
+        char part_param[96];
+        snprintf(part_param, sizeof part_param, "%s[%zu]", param, i);
+        failed = check_part(r, part_param, part);
         if (failed)
             break;
         buf_z(&joined, i ? "\n" : "");
-        buf_str(&joined, api_json_str(text));
+        buf_str(&joined, api_json_str(yyjson_obj_get(part, "text")));
     }
     buf_json(&r->call->text, buf_as_str(&joined));
     r->call->text.failed |= joined.failed;
@@ -100,14 +113,17 @@ static int add_role(struct reader *r, size_t i, struct str role) {
 }
 
 static int add_message(struct reader *r, size_t i, yyjson_val *m) {
-    char param[64];
+    char param[64], role_param[64];
     snprintf(param, sizeof param, "messages[%zu]", i);
+    snprintf(role_param, sizeof role_param, "messages[%zu].role", i);
     if (!yyjson_is_obj(m))
         return api_wrong_type(r, param, "an object", m);
     yyjson_val *role_value = yyjson_obj_get(m, "role");
     struct str role = api_json_str(role_value);
     if (!role_value)
-        return api_refuse(r->bad, 400, "missing_required_parameter", param, "Missing required parameter: '%s.role'.", param);
+        return api_refuse(r->bad, 400, "missing_required_parameter", role_param, "Missing required parameter: '%s'.", role_param);
+    if (!yyjson_is_str(role_value))
+        return api_wrong_type(r, role_param, "a string", role_value);
     if (add_role(r, i, role) < 0 || add_content(r, i, yyjson_obj_get(m, "content"), str_is(role, "assistant")) < 0)
         return -1;
     size_t k, max;

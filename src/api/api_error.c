@@ -35,7 +35,11 @@ void api_error_of_event(struct api_error *bad, const struct gen_event *ev) {
     snprintf(param, sizeof param, "%.*s", (int)(ev->param.n < sizeof param ? ev->param.n : sizeof param - 1),
              ev->param.p ? ev->param.p : "");
     int n = ev->message.n < sizeof bad->message ? (int)ev->message.n : (int)sizeof bad->message - 1;
-    api_refuse(bad, by_code[i].status, by_code[i].code, param, "%.*s", n, ev->message.p ? ev->message.p : "");
+    const char *why = ev->message.p ? ev->message.p : "";
+    if (i == GEN_BAD_REQUEST && param[0])
+        api_refuse(bad, by_code[i].status, by_code[i].code, param, "Invalid '%s': %.*s.", param, n, why);
+    else
+        api_refuse(bad, by_code[i].status, by_code[i].code, param, "%.*s", n, why);
 }
 
 /* Texts that were cut by their arrays must not end within a character. */

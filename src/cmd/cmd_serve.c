@@ -10,7 +10,13 @@ struct serving {
     struct cmd_model models[SERVE_MODELS_MAX];
     struct serve_model serves[SERVE_MODELS_MAX];
     unsigned n;
+    const char *host;
+    bool has_keys;
 };
+
+static bool is_loopback(const char *host) {
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+}
 
 static void announce(void *ctx, const char *url) {
     const struct serving *s = ctx;
@@ -20,9 +26,11 @@ static void announce(void *ctx, const char *url) {
     printf(" on %s\n", url);
     fflush(stdout);
     fprintf(stderr,
-            "moat: ask it: curl %s/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'; "
+            "moat: ask it: curl %s/v1/chat/completions%s -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'; "
             "OpenAI clients take base_url %s/v1\n",
-            url, url);
+            url, s->has_keys ? " -H 'Authorization: Bearer KEY'" : "", url);
+    if (!s->has_keys && !is_loopback(s->host))
+        log_line(LOG_WARN, "there is no --api-key: everybody who reaches %s may use the models", s->host);
 }
 
 static int add_model(struct serving *s, const char *model, const struct cmd_opts *o, struct err *e) {
@@ -77,8 +85,8 @@ static int add_stored(struct serving *s, const struct cmd_opts *o, struct err *e
 }
 
 int cmd_serve(struct cmd_args *a, struct err *e) {
-    struct serving s = {0};
     const struct cmd_opts *o = &a->opts;
+    struct serving s = {.host = o->host, .has_keys = o->api_key.n > 0};
     int r = o->name && a->n_args > 1 ? err_set(e, ERR_USAGE, "name", "is for one model; there are %d", a->n_args) : 0;
     for (int i = 0; r == 0 && i < a->n_args; i++)
         r = add_model(&s, a->args[i], o, e);

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -104,6 +105,11 @@ static bool one_of(const char *words, const char *value) {
     return false;
 }
 
+/* The limit as a whole number: a double cannot hold 2^64 - 1. */
+static uint64_t whole_max(const struct opt *o) {
+    return o->max >= 0x1p64 ? UINT64_MAX : (uint64_t)o->max;
+}
+
 static int read_count(const struct opt *o, const char *value, uint64_t *out, struct err *e) {
     char *end;
     errno = 0;
@@ -118,7 +124,7 @@ static int read_count(const struct opt *o, const char *value, uint64_t *out, str
     if (!whole || (o->type == OPT_COUNT && ((double)v < o->min || (double)v > o->max)))
         return o->type == OPT_BYTES
                    ? err_set(e, ERR_USAGE, o->name, "'%s' is no number of bytes; write for example 512M or 2G", value)
-                   : err_set(e, ERR_USAGE, o->name, "'%s' is no whole number from %.0f to %.0f", value, o->min, o->max);
+                   : err_set(e, ERR_USAGE, o->name, "'%s' is no whole number from %.0f to %" PRIu64, value, o->min, whole_max(o));
     *out = v << shift;
     return 0;
 }
@@ -134,6 +140,9 @@ static int read_real(const struct opt *o, const char *value, double *out, struct
 
 static int set_opt(struct cmd_opts *opts, const struct opt *o, const char *value, struct err *e) {
     void *to = (char *)opts + o->offset;
+    /* What a script gives for a variable that is not set must not count as given: an empty key would let everybody in. */
+    if (o->type != OPT_FLAG && !*value && o->offset != AT(system))
+        return err_set(e, ERR_USAGE, o->name, "is empty; give a %s or leave the option out", o->arg);
     if (o->type == OPT_TEXT && strchr(o->arg, '|') && !one_of(o->arg, value))
         return err_set(e, ERR_USAGE, o->name, "'%s' is not one of %s", value, o->arg);
     if (o->offset == AT(seed))

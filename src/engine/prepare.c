@@ -28,6 +28,13 @@ static bool in_range(struct request *r, const char *param, float value, float mi
     return request_refuse(r, GEN_BAD_REQUEST, param, "%g is not from %g to %g", (double)value, (double)min, (double)max);
 }
 
+static bool check_now(struct request *r) {
+    if (r->req.now.n == 0 || tmpl_now_fits(r->req.now))
+        return true;
+    int n = r->req.now.n < 40 ? (int)r->req.now.n : 40;
+    return request_refuse(r, GEN_BAD_REQUEST, "now", "'%.*s' is no time like 2026-01-31T12:00:00", n, r->req.now.p);
+}
+
 /* What no limit of a record says. */
 static bool check_request(const struct text_kit *kit, struct request *r) {
     const struct gen_req *q = &r->req;
@@ -40,8 +47,8 @@ static bool check_request(const struct text_kit *kit, struct request *r) {
               in_range(r, "top_logprobs", (float)q->top_logprobs, 0, WIRE_TOP_MAX);
     for (uint32_t i = 0; ok && i < q->n_bias; i++)
         if (q->bias[i].token >= kit->n_vocab)
-            ok = request_refuse(r, GEN_BAD_REQUEST, "logit_bias", "names token %u; the vocabulary has %u", q->bias[i].token,
-                                kit->n_vocab);
+            ok = request_refuse(r, GEN_BAD_REQUEST, "logit_bias", "token id %u is not below %u, the size of the vocabulary",
+                                q->bias[i].token, kit->n_vocab);
     for (uint32_t i = 0; ok && i < q->n_stop; i++)
         if (q->stop[i].n == 0)
             ok = request_refuse(r, GEN_BAD_REQUEST, "stop", "a stop string is empty");
@@ -138,24 +145,26 @@ static bool encode_text(const struct text_kit *kit, struct request *r, enum tok_
     int failed = r->req.add_special ? tok_add_front(kit->tok, ids, &e) : 0;
     size_t n_front = ids->n;
     if (failed || tok_encode(kit->tok, r->req.body, mode, ids, &e) < 0)
-        return request_refuse(r, GEN_BAD_REQUEST, "prompt", "%s", e.msg);
+        return request_refuse(r, GEN_BAD_REQUEST, r->req.kind == GEN_TOKENIZE ? "content" : "prompt", "%s", e.msg);
     if (n_front == 1 && ids->n > 1 && ids->ids[0] == ids->ids[1])
         memmove(ids->ids, ids->ids + 1, --ids->n * sizeof *ids->ids);
     return true;
 }
 
 static bool take_ids(struct request *r, uint32_t n_vocab) {
+    const char *param = r->req.kind == GEN_DETOKENIZE ? "tokens" : "prompt";
     size_t n = r->req.body.n / sizeof(uint32_t);
     if (r->req.body.n % sizeof(uint32_t))
-        return request_refuse(r, GEN_BAD_REQUEST, "prompt", "the ids end in the middle of one");
+        return request_refuse(r, GEN_BAD_REQUEST, param, "the ids end in the middle of one");
     uint32_t *ids = malloc(n ? n * sizeof *ids : 1);
     if (!ids)
-        return request_refuse(r, GEN_FAULT, "prompt", "no memory for %zu tokens", n);
+        return request_refuse(r, GEN_FAULT, param, "no memory for %zu tokens", n);
     memcpy(ids, r->req.body.p, n * sizeof *ids);
     r->ids = (struct tok_ids){.ids = ids, .n = n, .cap = n};
     for (size_t i = 0; i < n; i++)
         if (ids[i] >= n_vocab)
-            return request_refuse(r, GEN_BAD_REQUEST, "prompt", "token %zu is %u; the vocabulary has %u", i, ids[i], n_vocab);
+            return request_refuse(r, GEN_BAD_REQUEST, param, "token id %u at %zu is not below %u, the size of the vocabulary",
+                                  ids[i], i, n_vocab);
     return true;
 }
 
@@ -171,24 +180,29 @@ static bool detokenize(const struct text_kit *kit, struct request *r) {
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------------------- */
 
-/* What holds for a prompt that is to be continued. */
+/* What holds for a prompt that is to be continued. Clients know the first sentence of the long ones: it is OpenAI's. */
 static bool check_prompt(const struct text_kit *kit, struct request *r) {
+    const char *param = r->req.kind == GEN_CHAT ? "messages" : "prompt";
     size_t n = r->ids.n;
+    uint32_t wanted = r->req.max_tokens;
     if (n == 0)
-        return request_refuse(r, GEN_BAD_REQUEST, "prompt", "is empty, and this model begins no text by itself");
-    if (n + r->req.max_tokens > kit->ctx)
-        return request_refuse(r, GEN_CONTEXT_EXCEEDED, r->req.max_tokens ? "max_tokens" : "prompt",
-                              "the prompt has %zu tokens and max_tokens is %u; the context holds %u together", n,
-                              r->req.max_tokens, kit->ctx);
+        return request_refuse(r, GEN_BAD_REQUEST, param, "the text is empty, and this model begins none by itself");
     if (n + 1 > kit->ctx)
-        return request_refuse(r, GEN_CONTEXT_EXCEEDED, "prompt",
-                              "the prompt has %zu tokens; the context holds %u, the answer included", n, kit->ctx);
+        return request_refuse(r, GEN_CONTEXT_EXCEEDED, param,
+                              "This model's maximum context length is %u tokens, the answer included. Your %s resulted in %zu; "
+                              "shorten the %s.",
+                              kit->ctx, param, n, param);
+    if (n + wanted > kit->ctx)
+        return request_refuse(r, GEN_CONTEXT_EXCEEDED, "max_tokens",
+                              "This model's maximum context length is %u tokens. You requested %zu (%zu in the %s, %u in the "
+                              "answer); ask for %zu at most, or shorten the %s.",
+                              kit->ctx, n + wanted, n, param, wanted, kit->ctx - n, param);
     return true;
 }
 
 void request_prepare(const struct text_kit *kit, struct request *r) {
     bool ok = false;
-    if (request_generates(r) && !check_request(kit, r))
+    if (!check_now(r) || (request_generates(r) && !check_request(kit, r)))
         return;
     switch (r->req.kind) {
     case GEN_CHAT: ok = encode_chat(kit, r); break;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct route {
     const char *method, *path; /* a path that ends in '/' stands for all below it */
@@ -165,7 +166,8 @@ static bool knows_key(const struct server *s, const struct http_req *req, uint64
     *cache_scope = 0;
     if (s->n_keys == 0)
         return true;
-    key = str_starts(key, bearer) ? (struct str){key.p + bearer.n, key.n - bearer.n} : http_req_field(req, "x-api-key");
+    bool has_bearer = key.n >= bearer.n && strncasecmp(key.p, bearer.p, bearer.n) == 0;
+    key = has_bearer ? (struct str){key.p + bearer.n, key.n - bearer.n} : http_req_field(req, "x-api-key");
     struct digest d = sha256_of(key);
     bool known = false;
     for (unsigned i = 0; i < s->n_keys; i++)

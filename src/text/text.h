@@ -126,6 +126,9 @@ void tmpl_free(struct tmpl *t);
 int tmpl_render(const struct tmpl *t, yyjson_val *context, const char *const *trusted, struct str now,
                 const struct tmpl_limits *limits, struct tmpl_out *out, struct err *e) MUST_USE;
 
+/* Is it "2026-01-31T12:00:00", no more and no less, of a day that there is? */
+bool tmpl_now_fits(struct str now);
+
 /* Tokens of rendered segments as one text, so that they are those the model was trained on. A control token is recognised only
  * where all its bytes are the template's: the request can neither write one nor complete one. Puts BOS in front where the
  * settings ask for it and the text does not begin with it. */

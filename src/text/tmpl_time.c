@@ -45,6 +45,11 @@ static bool read_moment(struct str now, struct moment *m) {
     return m->day <= lengths[m->month - 1] + leap_day;
 }
 
+bool tmpl_now_fits(struct str now) {
+    struct moment m;
+    return now.n == 19 && now.p[10] == 'T' && read_moment(now, &m);
+}
+
 /* ISO 8601 week and its year. */
 static int iso_week(const struct moment *m, int *year) {
     int day = (m->week_day + 6) % 7, week = (m->year_day - day + 10) / 7;

@@ -84,7 +84,7 @@ def test_queue_is_bounded():
 def test_keys():
     with Server("--api-key", "secret-one", env={"MOAT_API_KEY": "secret-two"}) as s:
         for headers, want in [({}, 401), ({"Authorization": "Bearer wrong"}, 401), ({"Authorization": "Bearer secret-one"}, 200),
-                              ({"x-api-key": "secret-two"}, 200), ({"Authorization": "secret-one"}, 401), ({"Authorization": "Bearer "}, 401)]:
+                              ({"Authorization": "bearer secret-one"}, 200), ({"x-api-key": "secret-two"}, 200), ({"Authorization": "secret-one"}, 401), ({"Authorization": "Bearer "}, 401)]:
             for path in ["/v1/models", "/metrics"]:
                 code, _, answer = s.call("GET", path, headers=headers)
                 assert code == want, (headers, path, code)
@@ -92,6 +92,12 @@ def test_keys():
             assert code == want and (code == 200 or answer["error"]["code"] == "invalid_api_key")
         assert s.call("GET", "/health")[0] == s.call("GET", "/ready")[0] == s.call("GET", "/")[0] == 200
         assert s.call("GET", "/nowhere")[0] == 401, "who has no key does not learn what is there"
+
+
+def test_an_empty_key_is_refused():
+    s = Server("--api-key", "", wait=False)
+    out, err = s.process.communicate(timeout=20)
+    assert s.process.returncode == 2 and out == "" and "api-key: is empty" in err, err
 
 
 def test_routing_and_errors():

@@ -157,12 +157,26 @@ def test_apply_template():
 
 def test_context_length():
     c = need_real()
-    for fields in [{"messages": [{"role": "user", "content": "word " * 3000}]}, {"messages": MESSAGES, "max_tokens": 5000}]:
+    long = "word " * 3000
+    for create, param, fields in [(c.chat.completions.create, "messages", {"messages": [{"role": "user", "content": long}]}),
+                                  (c.chat.completions.create, "messages", {"messages": [{"role": "user", "content": long}], "max_tokens": 5}),
+                                  (c.chat.completions.create, "max_tokens", {"messages": MESSAGES, "max_tokens": 5000}),
+                                  (c.completions.create, "prompt", {"prompt": long}), (c.completions.create, "max_tokens", {"prompt": "a", "max_tokens": 2**31 - 1})]:
         try:
-            c.chat.completions.create(model=real.name, **fields)
+            create(model=real.name, **fields)
             raise AssertionError("it was served")
         except openai.BadRequestError as e:
-            assert e.code == "context_length_exceeded" and "2048" in str(e), e
+            assert e.code == "context_length_exceeded" and "maximum context length is 2048 tokens" in str(e) and e.param == param, e
+
+
+def test_what_the_engine_refuses_names_the_field():
+    need_real()
+    for path, param, fields in [("/v1/chat/completions", "now", {"messages": MESSAGES, "now": "yesterday"}), ("/apply-template", "now", {"messages": MESSAGES, "now": "2026-02-30T12:00:00"}),
+                                ("/v1/chat/completions", "now", {"messages": MESSAGES, "now": "2026-01-31T12:00:00Z"}),
+                                ("/v1/chat/completions", "logit_bias", {"messages": MESSAGES, "logit_bias": {"999999": 1}}),
+                                ("/v1/completions", "prompt", {"prompt": [1, 999999]}), ("/v1/completions", "prompt", {"prompt": ""}), ("/detokenize", "tokens", {"tokens": [999999]})]:
+        code, _, answer = real.call("POST", path, fields)
+        assert code == 400 and answer["error"]["param"] == param and answer["error"]["message"].startswith(f"Invalid '{param}': "), (path, fields, answer)
 
 
 def test_errors():

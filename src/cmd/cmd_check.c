@@ -2,6 +2,8 @@
 #include "cmds.h"
 #include "../model/model.h"
 
+#include <string.h>
+
 static int check_tokenizer(const struct gguf *g, uint32_t *n_tokens, struct err *e) {
     struct arena arena = {0};
     struct tok_spec spec = {0};
@@ -30,6 +32,14 @@ int cmd_check_text(const struct gguf *g, uint32_t *n_tokens, struct err *e) {
     return code < 0 ? code : check_template(g, e);
 }
 
+/* The store names a file by its SHA-256. */
+static int check_bytes(const struct cmd_model *m, struct err *e) {
+    struct digest is = m->from_store ? fs_map_sha256(m->map) : m->weights;
+    if (memcmp(&is, &m->weights, sizeof is) == 0)
+        return 0;
+    return err_set(e, ERR_INPUT, "", "the store's copy is damaged: its bytes have another SHA-256; import the file again");
+}
+
 int cmd_check(struct cmd_args *a, struct err *e) {
     struct cmd_model m;
     struct gguf *g = NULL;
@@ -43,6 +53,8 @@ int cmd_check(struct cmd_args *a, struct err *e) {
     bool vocabulary = code == 0 && gguf_n_tensors(g) == 0; /* such files exist to be read by `tokenize`; loading refuses them */
     if (code == 0 && !vocabulary)
         code = model_check(g, e);
+    if (code == 0)
+        code = check_bytes(&m, e);
     if (code < 0)
         err_within(e, m.path);
     else

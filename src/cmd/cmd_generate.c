@@ -153,7 +153,10 @@ static int open_engine(struct generate *g, const struct cmd_args *a, struct err 
         return e->code;
     opts.map = g->file.map;
     cmd_model_packed(&g->file);
-    const struct packed_file packed = {.fd = g->file.packed, .source = g->file.source};
+    const struct packed_file packed = {.fd = g->file.packed,
+                                       .source = g->file.source,
+                                       .weights = g->file.from_store ? &g->file.weights : NULL,
+                                       .claimed = g->file.from_store};
     opts.packed = &packed;
     if (gguf_open(g->file.map, &g->g, e) < 0 || engine_new(g->g, &opts, &g->en, e) < 0)
         err_within(e, a->args[0]);

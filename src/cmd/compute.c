@@ -25,7 +25,10 @@ static int open_all(const struct cmd_args *a, const char *model, unsigned thread
     opts.pool = c->pool;
     opts.map = c->file.map;
     cmd_model_packed(&c->file);
-    const struct packed_file packed = {.fd = c->file.packed, .source = c->file.source};
+    const struct packed_file packed = {.fd = c->file.packed,
+                                       .source = c->file.source,
+                                       .weights = c->file.from_store ? &c->file.weights : NULL,
+                                       .claimed = c->file.from_store};
     opts.packed = &packed;
     opts.ctx = o->ctx ? (uint32_t)o->ctx : engine_default_ctx(c->gguf);
     opts.rows_max = c->chunk;

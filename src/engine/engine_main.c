@@ -105,6 +105,7 @@ static int weigh(struct process *p, const struct wire_open *open, struct err *e)
         p->weights = fs_map_sha256(p->map);
     else if (!digest_parse(str_of(open->digest), &p->weights))
         return err_set(e, ERR_USAGE, "digest", "is no SHA-256");
+    p->packed.claimed = open->digest[0] != 0;
     return 0;
 }
 

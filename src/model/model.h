@@ -38,6 +38,7 @@ struct packed_file {
     int fd;                       /* -1: none */
     struct digest source;         /* what the model file is known by: its SHA-256, or a digest of its identity */
     const struct digest *weights; /* SHA-256 of the model file; NULL: computed from model_opts.map when it is needed */
+    bool claimed;                 /* weights is what a store says: the file must have it when it is packed, or it is damaged */
 };
 /* The SHA-256 of the model file that `source` is of, as it was when the packed file was made; false where that is not known. */
 bool packed_file_weights(int fd, const struct digest *source, struct digest *out);

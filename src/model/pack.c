@@ -100,8 +100,19 @@ static uint64_t place(struct loader *l) {
     return bytes;
 }
 
-/* SHA-256 of all that decides, with the tensors, what is packed where. */
-static struct digest digest_of_matrices(const struct loader *l) {
+/* What is read of the file beside matrices: where that has changed, packed weights of another file are not taken for this one's. */
+static void add_rest(const struct loader *l, struct str map, struct sha256 *h) {
+    uint64_t head = gguf_data_start(l->g);
+    sha256_add(h, map.p, map.n < head ? map.n : (size_t)head);
+    for (uint64_t i = 0; i < gguf_n_tensors(l->g); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(l->g, i);
+        if (l->used[i] && t->n_dims == 1)
+            sha256_add(h, t->data, (size_t)t->bytes);
+    }
+}
+
+/* SHA-256 of all that decides, with the tensors, what is packed where, and of the rest of the file. */
+static struct digest digest_of_matrices(const struct loader *l, struct str map) {
     struct sha256 *h = sha256_new();
     for (uint32_t i = 0; i < l->n_weights; i++) {
         const struct kern_packed *w = l->weights[i].w;
@@ -110,18 +121,20 @@ static struct digest digest_of_matrices(const struct loader *l) {
         sha256_add(h, l->weights[i].tensor->name.p, l->weights[i].tensor->name.n);
         sha256_add(h, row, sizeof row);
     }
+    add_rest(l, map, h);
     return sha256_end(h);
 }
 
-/* What a later start will find: the SHA-256 of the model file goes with it. */
-static void keep(const struct model_opts *opts, const struct digest *matrices, const struct mem *packed) {
-    struct packed_file f = *opts->packed;
-    struct digest weights;
-    if (!f.weights && opts->map.n) {
-        weights = fs_map_sha256(opts->map);
-        f.weights = &weights;
-    }
-    packed_file_write(&f, opts->pool, matrices, packed->p, packed->n);
+/* The SHA-256 of the model file goes with its packed weights; it must be the one that the store says, which later starts rely on. */
+static int weigh(const struct model_opts *opts, struct digest *weights, struct err *e) {
+    const struct packed_file *f = opts->packed;
+    *weights = f->weights ? *f->weights : (struct digest){{0}};
+    if (opts->map.n == 0 || (f->weights && !f->claimed) || (f->fd < 0 && !f->claimed))
+        return 0;
+    *weights = fs_map_sha256(opts->map);
+    if (f->claimed && memcmp(weights, f->weights, sizeof *weights) != 0)
+        return err_set(e, ERR_INPUT, "", "the store's copy is damaged: its bytes have another SHA-256; import the file again");
+    return 0;
 }
 
 static int pack_all(struct loader *l, const struct model_opts *opts, struct mem *out, struct err *e) {
@@ -159,11 +172,16 @@ int load_pack(struct loader *l, const struct model_opts *opts, struct mem *out, 
     if (r < 0)
         return r;
     place_on_nodes(l, out);
-    struct digest matrices = digest_of_matrices(l);
+    struct digest matrices = digest_of_matrices(l, opts->map), weights;
     if (!opts->packed || !packed_file_read(opts->packed, opts->pool, &matrices, out->p, out->n)) {
-        r = pack_all(l, opts, out, e);
-        if (r == 0 && opts->packed)
-            keep(opts, &matrices, out);
+        r = opts->packed ? weigh(opts, &weights, e) : 0;
+        if (r == 0)
+            r = pack_all(l, opts, out, e);
+        if (r == 0 && opts->packed) {
+            struct packed_file f = *opts->packed;
+            f.weights = &weights;
+            packed_file_write(&f, opts->pool, &matrices, out->p, out->n);
+        }
     }
     for (uint32_t i = 0; i < l->n_weights && r == 0; i++)
         l->weights[i].w->data = out->p + l->weights[i].at;

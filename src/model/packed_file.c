@@ -7,7 +7,7 @@
  *     16       8        bytes of data
  *     24       32       source: what the model file is known by
  *     56       32       SHA-256 of the model file
- *     88       32       SHA-256 of the matrices: type, n, k and place of each
+ *     88       32       SHA-256 of the matrices (type, n, k and place of each) and of what is read of the model file beside them
  *     120      32       SHA-256 of the digests of the chunks
  *     152      32       SHA-256 of the 152 bytes before
  *     4096     32 each  SHA-256 of each chunk of 2 MiB of the data; zeros up to a multiple of 4096

@@ -176,10 +176,10 @@ int bench_run(const struct compute *c, struct bench_record *r, uint32_t n_wanted
 /* ---- what a round takes at the ceilings ------------------------------------------------------------------------------------ */
 
 struct work {
-    double row_ops, logits_ops; /* int8 products and sums of a row in the layers; for its logits */
-    double attn_flops;          /* of a row for each position it sees */
-    double weight_bytes;        /* read once a step */
-    double kv_bytes;            /* of a position */
+    double row_ops[2], logits_ops[2]; /* products and sums of a row in the layers, for its logits; by enum kern_acts_kind */
+    double attn_flops;                /* of a row for each position it sees */
+    double weight_bytes;              /* read once a step */
+    double kv_bytes;                  /* of a position */
     bool known;
 };
 
@@ -193,7 +193,7 @@ static struct work work_of(const struct compute *c) {
         bool is_output = str_is(t->name, untied ? "output.weight" : "token_embd.weight");
         if (t->n_dims < 2 || !(is_output || str_starts(t->name, STR("blk."))))
             continue;
-        *(is_output ? &w.logits_ops : &w.row_ops) += 2 * (double)t->n_values;
+        (is_output ? w.logits_ops : w.row_ops)[kern_acts_kind(t->type)] += 2 * (double)t->n_values;
         w.weight_bytes += (double)t->bytes;
     }
     w.kv_bytes = (double)info->kv_bytes_per_page / KERN_PAGE;
@@ -217,8 +217,10 @@ struct bench_ideal bench_ideal_of(const struct compute *c, const struct bench_te
     double prompt_from = mixed ? 0 : t->n_depth, prompt_end = prompt_from + t->n_prompt, from = mixed ? t->n_depth : prompt_end;
     double seqs = t->n_seqs, steps = t->n_gen + (mixed ? 0 : (t->n_prompt + c->chunk - 1) / c->chunk);
     double seen_prompt = sum_to(prompt_end) - sum_to(prompt_from), seen_gen = seqs * (sum_to(from + t->n_gen) - sum_to(from));
-    double ops = bench_tokens(t) * w.row_ops + (t->n_gen * seqs + (t->n_prompt > 0)) * w.logits_ops;
-    return (struct bench_ideal){.products_ns = 1e9 * ops / at->int8_ops,
+    double n_logits = t->n_gen * seqs + (t->n_prompt > 0), ops[2];
+    for (unsigned kind = 0; kind < 2; kind++)
+        ops[kind] = bench_tokens(t) * w.row_ops[kind] + n_logits * w.logits_ops[kind];
+    return (struct bench_ideal){.products_ns = 1e9 * (ops[KERN_ACTS_Q8] / at->int8_ops + ops[KERN_ACTS_F32] / at->f32_flops),
                                 .attention_ns = 1e9 * (seen_prompt + seen_gen) * w.attn_flops / at->f32_flops,
                                 .read_ns = 1e9 * (steps * w.weight_bytes + seen_gen * w.kv_bytes) / at->read_bytes};
 }

@@ -2,9 +2,8 @@
  * the weights are those of the model, and the file is good again.
  *
  * Input: a byte whose lowest bit says that the head's digest is made to fit the edits; then edits of 4 bytes: u24 place, byte. */
-#include "model/model.h"
+#include "tiny_model.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,9 +12,7 @@
 enum { HEAD_BYTES = 152, FILE_MAX = 1 << 24 };
 
 static struct {
-    struct buf file;
-    struct gguf *gguf;
-    struct pool *pool;
+    struct tiny_model tiny;
     int fd;
     uint8_t *good, *now;
     size_t n;
@@ -25,10 +22,9 @@ static void open_model(void) {
     struct err e = {0};
     static const struct digest weights = {{7}};
     const struct packed_file packed = {.fd = f.fd, .source = {{1}}, .weights = &weights};
-    const struct model_opts opts = {
-        .kern = kern_get(NULL, &e), .pool = f.pool, .kv_type = DTYPE_F16, .rows_max = 1, .ctx = 64, .packed = &packed};
     struct model *m = NULL;
-    ASSERT(model_open(f.gguf, &opts, &m, &e) == 0);
+    f.tiny.opts.packed = &packed;
+    ASSERT(model_open(f.tiny.gguf, &f.tiny.opts, &m, &e) == 0);
     model_close(m);
 }
 
@@ -39,15 +35,13 @@ static size_t content(uint8_t *to) {
 }
 
 static void set_up(void) {
-    struct err e = {0};
     log_level = LOG_ERROR;
-    ASSERT(fs_read(AT_FDCWD, "tests/golden/models/tiny-window.gguf", &f.file, &e) == 0);
-    ASSERT(gguf_open(buf_as_str(&f.file), &f.gguf, &e) == 0);
-    f.pool = pool_new(1);
+    tiny_open(&f.tiny, "tiny-window", 1, 1);
+    f.tiny.opts.ctx = 64;
     f.fd = memfd_create("packed", MFD_CLOEXEC);
     f.good = malloc(FILE_MAX);
     f.now = malloc(FILE_MAX);
-    ASSERT(f.pool && f.fd >= 0 && f.good && f.now);
+    ASSERT(f.fd >= 0 && f.good && f.now);
     open_model();
     f.n = content(f.good);
 }

@@ -1,17 +1,12 @@
 /* kv: reference counts, copy on write, sharing and truncation, on the pages of a tiny model. */
 #include "unit.h"
 
-#include "model/model.h"
-
-#include <fcntl.h>
-#include <unistd.h>
+#include "tiny_model.h"
 
 enum { N_PAGES = 8, N_SEQS = 4, N_VOCAB_MAX = 512 };
 
 struct fixture {
-    struct str map;
-    struct gguf *gguf;
-    struct pool *pool;
+    struct tiny_model tiny;
     struct model *model;
     struct kv *kv;
 };
@@ -19,14 +14,8 @@ struct fixture {
 static int set_up(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
     struct err e = {0};
-    int fd = open("tests/golden/models/tiny-llama.gguf", O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(fs_map(fd, "tiny-llama.gguf", &f->map, &e), 0);
-    close(fd);
-    assert_int_equal(gguf_open(f->map, &f->gguf, &e), 0);
-    f->pool = pool_new(2);
-    struct model_opts opts = {.kern = kern_get(NULL, &e), .pool = f->pool, .kv_type = DTYPE_F16, .rows_max = 64};
-    assert_int_equal(model_open(f->gguf, &opts, &f->model, &e), 0);
+    tiny_open(&f->tiny, "tiny-llama", 2, 64);
+    assert_int_equal(model_open(f->tiny.gguf, &f->tiny.opts, &f->model, &e), 0);
     assert_int_equal(kv_new(f->model, N_PAGES, N_SEQS, &f->kv, &e), 0);
     *state = f;
     return 0;
@@ -36,9 +25,7 @@ static int tear_down(void **state) {
     struct fixture *f = *state;
     kv_free(f->kv);
     model_close(f->model);
-    pool_free(f->pool);
-    gguf_close(f->gguf);
-    fs_unmap(f->map);
+    tiny_close(&f->tiny);
     free(f);
     return 0;
 }

@@ -1,56 +1,46 @@
 /* model: a batch moves no bit; rows that meet a value that is not finite fail alone; what loading refuses. */
 #include "unit.h"
 
-#include "model/model.h"
+#include "tiny_model.h"
 
 #include <math.h>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 enum { N_VOCAB_MAX = 512, N_ROWS = 64 };
 
 struct fixture {
-    struct buf file;
-    struct gguf *gguf;
-    struct pool *pool;
+    struct tiny_model tiny;
     struct model *model;
     struct kv *kv;
 };
 
-/* Reads the file into memory of our own, so that a test can spoil it before open_model. */
-static int set_up_file(void **state, const char *path) {
+/* A test may spoil the file before open_model. */
+static int set_up_file(void **state, const char *name) {
     struct fixture *f = calloc(1, sizeof *f);
-    struct err e = {0};
-    assert_int_equal(fs_read(AT_FDCWD, path, &f->file, &e), 0);
-    assert_int_equal(gguf_open(buf_as_str(&f->file), &f->gguf, &e), 0);
-    f->pool = pool_new(3);
+    tiny_open(&f->tiny, name, 3, N_ROWS);
     *state = f;
     return 0;
 }
 
 static int set_up(void **state) {
-    return set_up_file(state, "tests/golden/models/tiny-window.gguf");
+    return set_up_file(state, "tiny-window");
 }
 
 static int set_up_clamped(void **state) {
-    return set_up_file(state, "tests/golden/models/tiny-alibi.gguf");
+    return set_up_file(state, "tiny-alibi");
 }
 
 static int tear_down(void **state) {
     struct fixture *f = *state;
     kv_free(f->kv);
     model_close(f->model);
-    pool_free(f->pool);
-    gguf_close(f->gguf);
-    buf_free(&f->file);
+    tiny_close(&f->tiny);
     free(f);
     return 0;
 }
 
 static int open_model(struct fixture *f, uint32_t ctx, struct err *e) {
-    struct model_opts opts = {.kern = kern_get(NULL, e), .pool = f->pool, .kv_type = DTYPE_F16, .rows_max = N_ROWS, .ctx = ctx};
-    return model_open(f->gguf, &opts, &f->model, e);
+    f->tiny.opts.ctx = ctx;
+    return model_open(f->tiny.gguf, &f->tiny.opts, &f->model, e);
 }
 
 static void open_all(struct fixture *f) {
@@ -60,9 +50,9 @@ static void open_all(struct fixture *f) {
 }
 
 static uint8_t *tensor_bytes(struct fixture *f, const char *name) {
-    const struct gguf_tensor *t = gguf_tensor(f->gguf, name);
+    const struct gguf_tensor *t = gguf_tensor(f->tiny.gguf, name);
     assert_non_null(t);
-    return (uint8_t *)f->file.p + (t->data - (const uint8_t *)f->file.p);
+    return (uint8_t *)f->tiny.file.p + (t->data - (const uint8_t *)f->tiny.file.p);
 }
 
 /* Logits of the last position of n tokens from `first` on, computed as sequence 0 by itself. */
@@ -115,7 +105,7 @@ static void a_fault_stays_in_its_row(void **state) {
     float clean[N_VOCAB_MAX], logits[2 * N_VOCAB_MAX];
     uint16_t faults[2] = {0};
     uint16_t *embd = (uint16_t *)(void *)tensor_bytes(f, "token_embd.weight");
-    const struct gguf_tensor *t = gguf_tensor(f->gguf, "token_embd.weight");
+    const struct gguf_tensor *t = gguf_tensor(f->tiny.gguf, "token_embd.weight");
     assert_int_equal(t->type, DTYPE_F16);
     memset(embd + 7 * t->dims[0], 0, t->dims[0] * sizeof *embd);
     embd[7 * t->dims[0]] = 0x7bff; /* 65504 */
@@ -137,8 +127,8 @@ static void keys_and_values_must_be_finite(void **state) {
     float clean[N_VOCAB_MAX], logits[4 * N_VOCAB_MAX];
     uint16_t faults[4] = {0};
     uint16_t *embd = (uint16_t *)(void *)tensor_bytes(f, "token_embd.weight");
-    uint64_t n = gguf_tensor(f->gguf, "token_embd.weight")->dims[0];
-    assert_int_equal(gguf_tensor(f->gguf, "blk.0.attn_k.weight")->type, DTYPE_F32);
+    uint64_t n = gguf_tensor(f->tiny.gguf, "token_embd.weight")->dims[0];
+    assert_int_equal(gguf_tensor(f->tiny.gguf, "blk.0.attn_k.weight")->type, DTYPE_F32);
     memset(embd + 7 * n, 0, n * sizeof *embd);
     embd[7 * n] = 0x7bff; /* 65504 */
     embd[50 * n] = embd[51 * n] = 0;
@@ -160,8 +150,8 @@ static void a_clamp_hides_no_fault(void **state) {
     struct fixture *f = *state;
     uint16_t faults[1] = {0};
     uint16_t *embd = (uint16_t *)(void *)tensor_bytes(f, "token_embd.weight");
-    uint64_t n = gguf_tensor(f->gguf, "token_embd.weight")->dims[0];
-    assert_int_equal(gguf_tensor(f->gguf, "blk.0.attn_qkv.weight")->type, DTYPE_Q8_0);
+    uint64_t n = gguf_tensor(f->tiny.gguf, "token_embd.weight")->dims[0];
+    assert_int_equal(gguf_tensor(f->tiny.gguf, "blk.0.attn_qkv.weight")->type, DTYPE_Q8_0);
     uint8_t *blocks = tensor_bytes(f, "blk.0.attn_qkv.weight"); /* of the first row: an f16 scale, then 32 signed bytes */
     for (int i = 0; i < 2; i++) {
         memcpy(blocks + 34 * i, &(uint16_t){0x7bff}, 2); /* 65504 */
@@ -183,16 +173,16 @@ static void refuses_what_is_not_finite(void **state) {
     assert_int_equal(open_model(f, 0, &e), ERR_INPUT);
     assert_string_equal(e.where, "blk.1.ffn_down.bias");
     e = (struct err){0};
-    assert_int_equal(model_check(f->gguf, &e), ERR_INPUT);
+    assert_int_equal(model_check(f->tiny.gguf, &e), ERR_INPUT);
     assert_string_equal(e.where, "blk.1.ffn_down.bias");
 }
 
 static void check_finds_what_packing_would(void **state) {
     struct fixture *f = *state;
     struct err e = {0};
-    assert_int_equal(model_check(f->gguf, &e), 0);
+    assert_int_equal(model_check(f->tiny.gguf, &e), 0);
     ((uint16_t *)(void *)tensor_bytes(f, "token_embd.weight"))[100] = 0x7c00; /* infinity */
-    assert_int_equal(model_check(f->gguf, &e), ERR_INPUT);
+    assert_int_equal(model_check(f->tiny.gguf, &e), ERR_INPUT);
     assert_string_equal(e.where, "token_embd.weight");
 }
 
@@ -207,8 +197,8 @@ static void refuses_a_context_beyond_its_tables(void **state) {
 static void refuses_a_q8_cache_that_does_not_divide(void **state) {
     struct fixture *f = *state;
     struct err e = {0};
-    struct model_opts opts = {.kern = kern_get(NULL, &e), .pool = f->pool, .kv_type = DTYPE_Q8_0};
-    assert_int_equal(model_open(f->gguf, &opts, &f->model, &e), ERR_USAGE);
+    f->tiny.opts.kv_type = DTYPE_Q8_0;
+    assert_int_equal(open_model(f, 0, &e), ERR_USAGE);
     assert_string_equal(e.where, "kv");
 }
 

@@ -2,10 +2,9 @@
  * file that cannot be written is no error. Beside it: the bytes that KERN_PACKED_VERSION names. */
 #include "unit.h"
 
-#include "model/model.h"
 #include "store/store.h"
+#include "tiny_model.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,9 +13,8 @@
 enum { VALUES = 4096 };
 
 struct fixture {
-    struct buf file, made; /* the model, and its packed weights as they should be */
-    struct gguf *gguf;
-    struct pool *pool;
+    struct tiny_model tiny;
+    struct buf made; /* its packed weights as they should be */
     struct digest source, weights;
     int fd;
     float logits[VALUES];
@@ -40,13 +38,12 @@ static void put_content(int fd, const void *p, size_t n) {
 static void compute(struct fixture *f, int fd, const struct digest *source, float *logits) {
     struct err e = {0};
     const struct packed_file packed = {.fd = fd, .source = *source, .weights = &f->weights};
-    const struct model_opts opts = {
-        .kern = kern_get(NULL, &e), .pool = f->pool, .kv_type = DTYPE_F16, .rows_max = 8, .ctx = 64, .packed = &packed};
+    f->tiny.opts.packed = &packed;
     struct model *m = NULL;
     struct kv *kv = NULL;
     struct row rows[8];
     uint16_t faults[8] = {0};
-    assert_int_equal(model_open(f->gguf, &opts, &m, &e), 0);
+    assert_int_equal(model_open(f->tiny.gguf, &f->tiny.opts, &m, &e), 0);
     assert_int_equal(kv_new(m, 2, 1, &kv, &e), 0);
     assert_true(kv_reserve(kv, 0, 8) && model_info(m)->n_vocab <= VALUES);
     for (uint32_t i = 0; i < 8; i++)
@@ -71,13 +68,11 @@ static void check(struct fixture *f) {
 
 static int set_up(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
-    struct err e = {0};
     log_level = LOG_ERROR;
-    assert_int_equal(fs_read(AT_FDCWD, "tests/golden/models/tiny-window.gguf", &f->file, &e), 0);
-    assert_int_equal(gguf_open(buf_as_str(&f->file), &f->gguf, &e), 0);
-    f->pool = pool_new(2);
+    tiny_open(&f->tiny, "tiny-window", 2, 8);
+    f->tiny.opts.ctx = 64;
     f->source = sha256_of(STR("this model"));
-    f->weights = sha256_of(buf_as_str(&f->file));
+    f->weights = sha256_of(buf_as_str(&f->tiny.file));
     f->fd = memfd_create("packed", MFD_CLOEXEC);
     compute(f, -1, &f->source, f->logits);
     float logits[VALUES];
@@ -92,9 +87,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     struct fixture *f = *state;
     close(f->fd);
-    pool_free(f->pool);
-    gguf_close(f->gguf);
-    buf_free(&f->file);
+    tiny_close(&f->tiny);
     buf_free(&f->made);
     free(f);
     return 0;

@@ -175,44 +175,49 @@ static void note(const char *source, const char *what, const struct err *e) {
     n_bad++;
 }
 
-static void stops(const struct hostile *h) {
-    struct err e = {0};
+/* Renders, and tells of what took too long, too much, or failed without a word. */
+static int render_bounded(struct str source, const char *context, const char *name, long rss_mib_max, struct err *e) {
     double start = cpu_ms();
-    int code = render(str_of(h->source), h->context ? h->context : "{}", &e);
+    int code = render(source, context, e);
     double took = cpu_ms() - start;
-    if (h->kind && code == 0)
-        note(h->source, "did not stop", &e);
-    else if (h->kind && strcmp(e.where, h->kind) != 0)
-        note(h->source, "stopped for another reason", &e);
-    else if (code < 0 && (!e.msg[0] || !strstr(e.msg, h->says)))
-        note(h->source, "does not say why", &e);
+    if (code < 0 && !e->msg[0])
+        note(name, "does not say why", e);
     if (took > CPU_MS_MAX * SLOWER)
-        note(h->source, "took too long", &e);
+        note(name, "took too long", e);
     if (took > 300)
-        fprintf(stderr, "%.0f ms: %.100s\n", took, h->source);
-    if (rss_mib() > RSS_MIB_MAX * BIGGER)
-        note(h->source, "took too much memory", &e);
+        fprintf(stderr, "%.0f ms: %.100s\n", took, name);
+    if (rss_mib() > rss_mib_max * BIGGER)
+        note(name, "took too much memory", e);
+    return code;
+}
+
+static void all_stop(const struct hostile *list, size_t n) {
+    for (const struct hostile *h = list; h < list + n; h++) {
+        struct err e = {0};
+        int code = render_bounded(str_of(h->source), h->context ? h->context : "{}", h->source, RSS_MIB_MAX, &e);
+        if (h->kind && code == 0)
+            note(h->source, "did not stop", &e);
+        else if (h->kind && strcmp(e.where, h->kind) != 0)
+            note(h->source, "stopped for another reason", &e);
+        else if (code < 0 && !strstr(e.msg, h->says))
+            note(h->source, "says something else", &e);
+    }
+    assert_int_equal(n_bad, 0);
 }
 
 static void loops_stop(void **state) {
     (void)state;
-    for (size_t i = 0; i < N_ITEMS(loops); i++)
-        stops(&loops[i]);
-    assert_int_equal(n_bad, 0);
+    all_stop(loops, N_ITEMS(loops));
 }
 
 static void recursions_stop(void **state) {
     (void)state;
-    for (size_t i = 0; i < N_ITEMS(recursions); i++)
-        stops(&recursions[i]);
-    assert_int_equal(n_bad, 0);
+    all_stop(recursions, N_ITEMS(recursions));
 }
 
 static void growths_stop(void **state) {
     (void)state;
-    for (size_t i = 0; i < N_ITEMS(growths); i++)
-        stops(&growths[i]);
-    assert_int_equal(n_bad, 0);
+    all_stop(growths, N_ITEMS(growths));
 }
 
 /* Sources that nest or repeat one piece: refused or rendered, never a stack that overflows. */
@@ -271,17 +276,7 @@ static void sources_end(void **state) {
                 buf_z(&source, pieces[i].tail);
             buf_z(&source, ends[k / 2]);
             struct err e = {0};
-            double start = cpu_ms();
-            int code = render(buf_as_str(&source), "{\"x\": 1}", &e);
-            double took = cpu_ms() - start;
-            if (code < 0 && !e.msg[0])
-                note(pieces[i].middle, "does not say why", &e);
-            if (took > CPU_MS_MAX * SLOWER)
-                note(pieces[i].middle, "took too long", &e);
-            if (took > 300)
-                fprintf(stderr, "%.0f ms: %.100s\n", took, pieces[i].middle);
-            if (rss_mib() > RSS_MIB_MAX * 2 * BIGGER)
-                note(pieces[i].middle, "took too much memory", &e);
+            (void)render_bounded(buf_as_str(&source), "{\"x\": 1}", pieces[i].middle, 2 * RSS_MIB_MAX, &e);
             buf_free(&source);
         }
     assert_int_equal(n_bad, 0);

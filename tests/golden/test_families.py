@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 
+from tally import Tally
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FAMILIES = os.path.join(ROOT, "..", "shared", "families")
 MOAT = os.environ.get("MOAT", "build/moat")
@@ -23,15 +25,7 @@ NOT_SERVED = {"bert": "general.architecture", "deepseek2": "general.architecture
               "qwen2-moe": "general.architecture", "qwen3-moe": "general.architecture"}
 SHORT_CTX = {"phi3-longrope": "48"}  # the first sequence was computed with the factors of short contexts
 GREEDY_STEPS = 32
-passed = failed = skipped = 0
-
-
-def note(ok, what, output=""):
-    global passed, failed
-    passed += ok
-    failed += not ok
-    if not ok:
-        print(f"FAIL {what}\n{output}")
+tally = Tally()
 
 
 def load_compare():
@@ -74,7 +68,7 @@ def check_logits(compare, name, tokens, dump, what, file, options, flags, greedy
     if ok:
         ok, said = judge(compare, os.path.join(FAMILIES, name), dump, *flags)
         ok = ok and (not greedy or said.count("greedy") == said.count("sequence"))
-    note(ok, f"{name} {what}", said)
+    tally.note(ok, f"{name} {what}", said)
 
 
 def check_texts(name):
@@ -83,7 +77,7 @@ def check_texts(name):
     lines = "".join(json.dumps(t["text"]) + "\n" for t in texts)
     ok, out, said = moat("tokenize", os.path.join(FAMILIES, name + ".f32.gguf"), lines, "--bos")
     got = [json.loads(line) for line in out.splitlines()] if ok else []
-    note(ok and got == [t["ids"] for t in texts], f"{name} texts", said)
+    tally.note(ok and got == [t["ids"] for t in texts], f"{name} texts", said)
 
 
 def check_folder(compare, name, tmp):
@@ -97,16 +91,14 @@ def check_folder(compare, name, tmp):
 
 
 def check_refused(name):
-    global skipped
     file = next(f for f in sorted(os.listdir(FAMILIES)) if f.startswith(name + ".") and f.endswith(".gguf"))
     run = subprocess.run([MOAT, "logits", os.path.join(FAMILIES, file), "--jsonl"], input="", capture_output=True, text=True)
-    note(run.returncode == 3 and NOT_SERVED[name] in run.stderr, f"{name} is not refused by name", run.stderr)
-    skipped += 1
+    tally.note(run.returncode == 3 and NOT_SERVED[name] in run.stderr, f"{name} is not refused by name", run.stderr)
+    tally.skipped += 1
     print(f"skipped {name}: {run.stderr.strip().rsplit('/', 1)[-1]}")
 
 
 def main():
-    global skipped
     folders = sorted(n for n in os.listdir(FAMILIES) if os.path.exists(os.path.join(FAMILIES, n, "reference.json"))) \
         if os.path.isdir(FAMILIES) else []
     if sys.argv[1:]:
@@ -122,8 +114,7 @@ def main():
             else:
                 check_folder(compare, name, tmp)
     print(f"families: {sum(n not in NOT_SERVED for n in folders)} of {len(folders)} folders computed")
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return failed != 0
+    return tally.end()
 
 
 sys.exit(main())

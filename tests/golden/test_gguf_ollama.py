@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 from gguf_file import F32, STR, U32, File, written
+from tally import Tally
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GEMMA3 = os.path.join(ROOT, "..", "shared", "families", "gemma3.f32.gguf")
@@ -67,14 +68,7 @@ def main():
     if not os.path.exists(GEMMA3):
         print("../shared/families is missing\n0 passed, 0 failed, 1 skipped")
         return 0
-    f, passed, failed = File(GEMMA3), 0, 0
-
-    def note(ok, what):
-        nonlocal passed, failed
-        passed, failed = passed + ok, failed + (not ok)
-        if not ok:
-            print("FAIL", what)
-
+    f, tally = File(GEMMA3), Tally()
     with tempfile.TemporaryDirectory() as tmp:
         path = os.path.join(tmp, "model.gguf")
 
@@ -85,12 +79,11 @@ def main():
 
         for what, whole, ollama, same in cases(f):
             want, got = run("logits", *whole, json.dumps(PROMPT)), run("logits", *ollama, json.dumps(PROMPT))
-            note(want[0] == got[0] == 0 and (want[1] == got[1]) == same, f"{what}: {want} {got}")
+            tally.note(want[0] == got[0] == 0 and (want[1] == got[1]) == same, f"{what}: {want} {got}")
         for what, kv, name in refused(f):
             got = run("check", kv, f.tensors)
-            note(got[0] == 3 and name in got[2], f"{what}: {got}")
-    print(f"{passed} passed, {failed} failed")
-    return failed != 0
+            tally.note(got[0] == 3 and name in got[2], f"{what}: {got}")
+    return tally.end()
 
 
 sys.exit(main())

@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 from gguf_file import File, written
+from tally import Tally
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOAT = os.environ.get("MOAT", "build/moat")
@@ -43,14 +44,7 @@ def scaled(f):
 
 
 def main():
-    passed = failed = 0
-
-    def note(ok, what):
-        nonlocal passed, failed
-        passed, failed = passed + ok, failed + (not ok)
-        if not ok:
-            print("FAIL", what)
-
+    tally = Tally()
     with tempfile.TemporaryDirectory() as tmp:
         path = os.path.join(tmp, "model.gguf")
         for name in MODELS:
@@ -60,23 +54,22 @@ def main():
             want = logits(path, f)
             f.tensors = half
             got = logits(path, f)
-            note(want[0] == got[0] == 0 and "error" not in want[1] and want[1] == got[1], f"{name}: {want} {got}")
+            tally.note(want[0] == got[0] == 0 and "error" not in want[1] and want[1] == got[1], f"{name}: {want} {got}")
             one = (half[1][0].rsplit(".", 1)[0], [1], 0, struct.pack("<f", 2.0))
             for what, tensor in {"of two values": ("blk.0.ffn_down.scale", [2], 0, bytes(8)), "not finite": ("blk.0.ffn_down.scale", [1], 0, struct.pack("<f", math.nan)),
                                  "of the embedding": ("token_embd.scale", *one[1:]), "of a norm": ("blk.0.attn_norm.scale", *one[1:]),
                                  "of the inputs of other types": ("blk.0.ffn_down.input_scale", *one[1:])}.items():
                 f.tensors = whole + [tensor]
                 got = logits(path, f)
-                note(got[0] == 3 and tensor[0] in got[2], f"{name}, a scale {what}: {got}")
+                tally.note(got[0] == 3 and tensor[0] in got[2], f"{name}, a scale {what}: {got}")
         wide = os.path.join(HERE, "..", "..", "..", "shared", "families", "qwen2.f32.gguf")  # rows of 64: a block of NVFP4
         if os.path.exists(wide):
             f = File(wide)
             f.tensors = [(n, d, 40, bytes(math.prod(d) // 64 * 36)) if n == "blk.0.ffn_gate.weight" else (n, d, k, b) for n, d, k, b in f.tensors]
             want = logits(path, f)
             f.tensors.append(("blk.0.ffn_gate.input_scale", [1], 0, struct.pack("<f", 0.5)))
-            note(want[0] == 0 and want[:2] == logits(path, f)[:2], f"a scale of the inputs of NVFP4: {want}")
-    print(f"{passed} passed, {failed} failed")
-    return failed != 0
+            tally.note(want[0] == 0 and want[:2] == logits(path, f)[:2], f"a scale of the inputs of NVFP4: {want}")
+    return tally.end()
 
 
 sys.exit(main())

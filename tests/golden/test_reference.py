@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+from tally import Tally
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SHARED = os.path.join(ROOT, "..", "shared")
 REFERENCE = os.path.join(SHARED, "reference")
@@ -19,15 +21,7 @@ MOAT = os.environ.get("MOAT", "build/moat")
 # reference folder: (file, a margin above which a greedy token may not differ)
 REAL = {"smollm2-135m-instruct-q4_1": (os.environ.get("MOAT_TEST_MODEL", ""), 0.15),
         "gemma-3-270m-q4_k_m": (os.environ.get("MOAT_TEST_GEMMA", os.path.join(ROOT, "build/models/gemma-3-270m-q4_k_m.gguf")), 0.4)}
-passed = failed = skipped = 0
-
-
-def note(ok, what, output=""):
-    global passed, failed
-    passed += ok
-    failed += not ok
-    if not ok:
-        print(f"FAIL {what}\n{output}")
+tally = Tally()
 
 
 def judge(*args):
@@ -75,11 +69,11 @@ def check_real(reference, model, margin, tmp):
     ok, said = dump_passages(reference, model, dump)
     if ok:
         ok, said = judge(compare, folder, dump)
-    note(ok, reference, said)
+    tally.note(ok, reference, said)
     print(said)
     found = list(greedy_differences(reference, model))
     print(f"{reference}: greedy differs in {len(found)}: {found}")
-    note(all(m <= margin for _, m in found), f"{reference} greedy", str(found))
+    tally.note(all(m <= margin for _, m in found), f"{reference} greedy", str(found))
 
 
 def check_sharp(reference, model, tmp):
@@ -90,26 +84,24 @@ def check_sharp(reference, model, tmp):
         ok, said = dump_passages(reference, f32, dump, "--kv", "f32")
     if ok:
         ok, said = judge(compare, folder, dump, "--limit-kl", "1e-6")
-    note(ok, f"{reference} sharp", said)
+    tally.note(ok, f"{reference} sharp", said)
     print(said)
     found = list(greedy_differences(reference, f32, "--kv", "f32"))
-    note(not found, f"{reference} sharp greedy", str(found))
+    tally.note(not found, f"{reference} sharp greedy", str(found))
     os.remove(f32)
 
 
 def main():
-    global skipped
     with tempfile.TemporaryDirectory() as tmp:
         for reference, (model, margin) in REAL.items():
             if not (os.path.isdir(os.path.join(REFERENCE, reference)) and os.path.exists(model)):
-                skipped += 2
+                tally.skipped += 2
                 print(f"skipped {reference}: ../shared/reference or the model ({model or 'MOAT_TEST_MODEL'}) is missing; tools/*_model.sh fetch models")
                 continue
             check_real(reference, model, margin, tmp)
             if "--sharp" in sys.argv:
                 check_sharp(reference, model, tmp)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return failed != 0
+    return tally.end()
 
 
 sys.exit(main())

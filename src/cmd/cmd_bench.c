@@ -209,7 +209,7 @@ int cmd_bench(struct cmd_args *a, struct err *e) {
     for (int i = 0; i < a->n_args && models.n < N_ITEMS(models.items); i++)
         models.items[models.n++] = a->args[i];
     if (models.n == 0 && !a->opts.ceilings)
-        return err_set(e, ERR_USAGE, "MODEL", "is missing");
+        return err_set(e, ERR_USAGE, "MODEL", "is missing; give a GGUF file or a name in the store");
     if (models.n == 0)
         return print_ceilings(&b, e);
     b.record = calloc(1, sizeof *b.record);
@@ -229,5 +229,7 @@ int cmd_bench(struct cmd_args *a, struct err *e) {
     if (b.n_printed && a->opts.out && strcmp(a->opts.out, "json") == 0)
         printf("\n]\n");
     free(b.record);
+    if (e->code == 0 && b.n_printed == 0)
+        err_set(e, ERR_USAGE, "bench", "has no test to run: -p, -n, --pg, --mixed and --start name some");
     return e->code;
 }

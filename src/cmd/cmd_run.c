@@ -28,6 +28,7 @@ struct run {
     struct chat *chat;
     struct talk talk;
     struct buf answer; /* the answer so far, to become a turn of the conversation */
+    struct chat_answer last;
 };
 
 /* ---- one answer ----------------------------------------------------------------------------------------------------- */
@@ -39,8 +40,13 @@ static void print_text(void *ctx, struct str text) {
     fflush(stdout);
 }
 
-static void print_speed(const struct chat_answer *answer) {
+/* After an answer and its new-line, with --verbose. */
+static void print_speed(const struct run *run) {
+    const struct chat_answer *answer = &run->last;
     const struct gen_usage *u = &answer->usage;
+    if (!run->opts->verbose)
+        return;
+    fflush(stdout);
     fprintf(stderr, "moat: %u prompt tokens (%u cached) in %.0f ms; %u tokens in %.2f s, %.1f tokens/s; seed %llu\n",
             u->prompt_tokens, u->cached_tokens, (double)u->prefill_ns / 1e6, u->completion_tokens, (double)u->decode_ns / 1e9,
             u->decode_ns ? (double)u->completion_tokens * 1e9 / (double)u->decode_ns : 0.0, (unsigned long long)answer->seed);
@@ -76,8 +82,7 @@ static int answer_talk(struct run *run, struct err *e) {
         r = chat_ask(run->chat, req, print_text, run, (volatile const int *)&interrupted, &answer, e);
     if (r < 0 && answer.refused == GEN_CONTEXT_EXCEEDED && e)
         e->code = ERR_LIMIT; /* the caller may shorten the conversation */
-    if (r == 0 && run->opts->verbose)
-        print_speed(&answer);
+    run->last = answer;
     free(req);
     buf_free(&body);
     return r;
@@ -105,6 +110,8 @@ static int run_once(struct run *run, struct str prompt, struct err *e) {
         r = answer_talk(run, e);
     if (r == 0 && (run->answer.n == 0 || run->answer.p[run->answer.n - 1] != '\n'))
         putchar('\n');
+    if (r == 0)
+        print_speed(run);
     return r == 0 && interrupted ? err_set(e, ERR_STOPPED, "answer", "was interrupted") : r;
 }
 
@@ -240,6 +247,8 @@ static int answer_in_terminal(struct run *run, struct err *e) {
     }
     int r = answer_fitting(run, e);
     putchar('\n');
+    if (r == 0)
+        print_speed(run);
     if (set)
         tcsetattr(STDIN_FILENO, TCSANOW, &usual);
     return r;
@@ -281,8 +290,11 @@ static enum command run_command(struct run *run, struct str text, struct err *e)
         show_info(chat_model(run->chat));
     else if (str_starts(text, STR("/system ")))
         return talk_set_system(&run->talk, (struct str){text.p + 8, text.n - 8}, e) < 0 ? COMMAND_EXIT : COMMAND_DONE;
-    else
+    else {
+        if (!str_is(text, "/help"))
+            fprintf(stderr, "%.*s: is no command of the chat, or lacks its text\n", text.n < 60 ? (int)text.n : 60, text.p);
         show_help();
+    }
     return COMMAND_DONE;
 }
 
@@ -348,6 +360,8 @@ static int run_model(struct run *run, const struct cmd_args *a, struct err *e) {
         r = read_stdin(&prompt, e);
     else if (a->n_args >= 2)
         buf_z(&prompt, a->args[1]);
+    if (r == 0 && a->n_args >= 2 && prompt.n == 0)
+        r = err_set(e, ERR_USAGE, "PROMPT", "is empty; leave it out for a chat");
     if (r == 0)
         r = prompt.n ? run_once(run, buf_as_str(&prompt), e) : run_terminal(run, e);
     buf_free(&prompt);

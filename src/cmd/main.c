@@ -1,6 +1,7 @@
 /* main: finds the command, reads its options, runs it. */
 #include "cmds.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,12 @@ static void on_sigbus(int number, siginfo_t *info, void *context) {
     signal(number, SIG_DFL);
 }
 
+/* Has who read stdout gone (`moat show MODEL | head`)? Then there is nobody to tell. */
+static bool stdout_reader_is_gone(void) {
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+}
+
 int main(int argc, char **argv) {
     struct err e = {0};
     signal(SIGPIPE, SIG_IGN);
@@ -37,7 +44,7 @@ int main(int argc, char **argv) {
     }
     struct cmd_args a = {.cmd = find_cmd(name)};
     if (!a.cmd) {
-        fprintf(stderr, "moat: %.60s failed: is no command; see `moat help`\n", name);
+        fprintf(stderr, "moat: %.60s: is no command; see `moat help`\n", name);
         return 2;
     }
     int r = opts_read(&a, argc > 1 ? argc - 2 : 0, argv + (argc > 1 ? 2 : 1), &e);
@@ -51,7 +58,7 @@ int main(int argc, char **argv) {
         if (r == 0)
             r = err_set(&e, ERR_ENV, "stdout", "cannot write the result");
     }
-    if (r < 0)
+    if (r < 0 && !(e.code == ERR_ENV && stdout_reader_is_gone()))
         cmd_print_error(a.cmd, &e);
     opts_free(&a);
     return cmd_status(r);

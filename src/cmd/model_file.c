@@ -18,6 +18,8 @@ static int open_path(const char *path, struct cmd_model *m, struct err *e) {
     size_t n = strlen(base);
     if (n > 5 && strcmp(base + n - 5, ".gguf") == 0)
         n -= 5;
+    if (!*path)
+        return err_set(e, ERR_USAGE, "MODEL", "is an empty name");
     snprintf(m->name, sizeof m->name, "%.*s", (int)(n < sizeof m->name ? n : sizeof m->name - 1), base);
     if ((size_t)snprintf(m->path, sizeof m->path, "%s", path) >= sizeof m->path)
         return err_set(e, ERR_USAGE, path, "the path is longer than %zu bytes", sizeof m->path - 1);

@@ -23,8 +23,10 @@ const struct opt opts_compute[] = {
     {"chunk", 0, OPT_COUNT, "N", "most rows of one step of prefill (default 512)", AT(chunk), 1, 65536},
     {"isa", 0, OPT_TEXT, "NAME", "instruction set: c, avx2, avxvnni, avx512, amx, neon, i8mm (default: the best of this machine)",
      AT(isa), 0, 0},
-    {"ctx", 'c', OPT_COUNT, "N", "context in tokens (default: the smaller of the model's and 8192)", AT(ctx), 16, 16777216},
-    {"kv", 0, OPT_TEXT, "f16|q8|f32", "type of the KV cache (default f16); another type is another release", AT(kv), 0, 0},
+    {"ctx", 'c', OPT_COUNT, "N", "context in tokens (default: the smaller of the model's and 8192; `perplexity`: 512)", AT(ctx),
+     16, 1048576},
+    {"kv", 0, OPT_TEXT, "f16|q8|f32", "type of the KV cache (default f16); another one gives other bits and another fingerprint",
+     AT(kv), 0, 0},
     END_OF_GROUP,
 };
 const struct opt opts_sampling[] = {
@@ -220,6 +222,8 @@ static int read_opt(struct cmd_args *a, int argc, char **argv, int *i, struct er
     } else {
         o = find_opt(a->cmd, "", 0, arg[1]);
         value = arg[2] ? arg + 2 : NULL;
+        if (value && isalpha((unsigned char)*value))
+            o = NULL; /* -t4 is -t 4, but -ngl (llama-bench's) is not -n gl */
     }
     if (!o || (o->type == OPT_FLAG && value))
         return err_set(e, ERR_USAGE, arg, "is no option of `moat %s`; see `moat %s --help`", a->cmd->name, a->cmd->name);
@@ -267,7 +271,7 @@ static void help_row(const struct opt *o, FILE *to) {
 }
 
 void opts_help(const struct cmd *c, FILE *to) {
-    fprintf(to, "usage: moat %s %s\n\n%s.\n", c->name, c->args, c->summary);
+    fprintf(to, "usage: moat %s%s%s\n\n%s.\n", c->name, c->args[0] ? " " : "", c->args, c->summary);
     if (c->text)
         fprintf(to, "\n%s\n", c->text);
     fprintf(to, "\noptions:\n");
@@ -323,7 +327,7 @@ void opts_man(FILE *to) {
     }
     fputs(
         ".SH ENVIRONMENT\nEach option can be given as MOAT_NAME, in capitals and with _ for \\-: MOAT_PORT for \\-\\-port.\n"
-        "MOAT_HOME names the folder of the store.\n"
+        "MOAT_HOME names the folder of the store (default: $XDG_DATA_HOME/moat, else ~/.local/share/moat).\n"
         ".SH EXIT STATUS\n0 done; 1 failed; 2 wrong usage; 3 the input is bad; 4 it ran and the result differs; 130 interrupted.\n",
         to);
 }

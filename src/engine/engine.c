@@ -96,8 +96,12 @@ static int open_kv(struct engine *en, struct err *e) {
     uint64_t quarter = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4 / page;
     uint64_t n = en->opts.kv_memory ? en->opts.kv_memory / page : want < quarter ? want : quarter;
     if (en->opts.kv_memory && n < one)
-        return err_set(e, ERR_USAGE, "kv-memory", "holds %llu tokens; a context of %u needs %llu bytes",
+        return err_set(e, ERR_USAGE, "kv-memory",
+                       "holds %llu tokens; a context of %u needs %llu bytes: give more, or a smaller --ctx",
                        (unsigned long long)n * KERN_PAGE, info->ctx, (unsigned long long)(one * page));
+    if (en->opts.kv_memory / page > 4 * quarter)
+        return err_set(e, ERR_USAGE, "kv-memory", "is more than this machine's memory, %llu bytes",
+                       (unsigned long long)(4 * quarter * page));
     n = n < one ? one : n > UINT32_MAX / 2 ? UINT32_MAX / 2 : n;
     en->n_slots = en->opts.parallel + CACHE_SLOTS;
     en->slots = calloc(en->n_slots, sizeof *en->slots);

@@ -145,6 +145,10 @@ static int open_engine(struct process *p, const struct wire_open *open, int fd, 
         return e->code;
     }
     let_go_of_file(p);
+    const struct wire_model *m = engine_model(p->en);
+    if (m->ctx_train && m->ctx > m->ctx_train)
+        log_line(LOG_WARN, "%s: the context is %u, and the model was trained with %u: what lies beyond it may be nonsense",
+                 m->name, m->ctx, m->ctx_train);
     const char *got = engine_model(p->en)->fingerprint;
     if (open->expect_fingerprint[0] && strcmp(open->expect_fingerprint, got) != 0)
         return err_set(e, ERR_DIFFERS, "fingerprint", "is moat-%s, and moat-%s is expected: the file or the program has changed",
@@ -288,7 +292,8 @@ int engine_main(int sock, struct err *e) {
     p->packed_fd = -1;
     p->out.max = WIRE_RECORD_MAX;
     p->parcels_end = &p->parcels;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a server that is killed in the middle of a long load leaves nobody behind */
+    prctl(PR_SET_NAME, "moat-engine"); /* it was started as /proc/self/exe, which is what top would show */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  /* a server that is killed in the middle of a long load leaves nobody behind */
     int r = take_open(p);
     bool opened = r >= 0;
     if (opened)

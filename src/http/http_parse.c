@@ -20,6 +20,7 @@ struct http_parser {
     bool head_done, done;
     int status;
     const char *why;
+    char too_large[96]; /* a why that holds a number */
 };
 
 static int bad(struct http_parser *p, int status, const char *why) {
@@ -28,6 +29,12 @@ static int bad(struct http_parser *p, int status, const char *why) {
         p->why = why;
     }
     return -1;
+}
+
+static int body_too_large(struct http_parser *p) {
+    snprintf(p->too_large, sizeof p->too_large, "the request body is larger than %zu bytes, the most that is taken",
+             p->body_bytes_max);
+    return bad(p, 413, p->too_large);
 }
 
 /* ---- what llhttp calls ----------------------------------------------------------------------------------------- */
@@ -112,7 +119,7 @@ static int judge_length(struct http_parser *p) {
     if (n_coding && !name_is(http_req_field(req, "transfer-encoding"), "chunked"))
         return bad(p, 501, "the request uses a transfer coding other than chunked");
     if (n_length && p->ll.content_length > p->body_bytes_max)
-        return bad(p, 413, "the request body is larger than the server accepts");
+        return body_too_large(p);
     return 0;
 }
 
@@ -139,7 +146,7 @@ static int on_head(llhttp_t *ll) {
 static int on_body(llhttp_t *ll, const char *at, size_t n) {
     struct http_parser *p = ll->data;
     buf_add(&p->body, at, n);
-    return p->body.failed ? bad(p, 413, "the request body is larger than the server accepts") : 0;
+    return p->body.failed ? body_too_large(p) : 0;
 }
 
 static int on_end(llhttp_t *ll) {

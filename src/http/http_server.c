@@ -583,6 +583,8 @@ static int listen_on(struct http_server *s, struct err *e) {
         r = uv_listen((uv_stream_t *)&s->listener, BACKLOG, on_connection);
     if (r == UV_EADDRINUSE)
         return err_set(e, ERR_ENV, where, "another program listens there already; stop it or choose another --port");
+    if (r == UV_EACCES)
+        return err_set(e, ERR_ENV, where, "permission denied: ports below 1024 are for root; choose another --port");
     if (r < 0)
         return err_set(e, ERR_ENV, where, "cannot listen there: %s", uv_strerror(r));
     struct sockaddr_storage a;

@@ -178,7 +178,11 @@ static void set_state(struct link *l, enum link_state state) {
 }
 
 static void take_hello(struct link *l, const struct gen_event *ev) {
-    l->model = ev->model;
+    const struct wire_model *m = &ev->model;
+    log_line(LOG_INFO, "%s: moat-%s, %s, %u threads, context %u, %u sequences, weights %.1f MB, KV cache %.1f MB at most",
+             link_name(l), m->fingerprint, m->isa, m->threads, m->ctx, m->parallel, (double)m->weight_bytes / 1e6,
+             (double)m->kv_bytes / 1e6);
+    l->model = *m;
     l->answered_once = true;
     l->backoff_ms = 0;
     set_state(l, LINK_READY);

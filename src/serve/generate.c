@@ -116,6 +116,8 @@ static void count_usage(struct job *j) {
     m->prompt_tokens += u.prompt_tokens;
     m->cached_tokens += u.cached_tokens;
     m->completion_tokens += u.completion_tokens;
+    log_line(LOG_INFO, "%s: %u prompt tokens (%u cached), %u tokens, %.3f s", j->name, u.prompt_tokens, u.cached_tokens,
+             u.completion_tokens, seconds_since(j->arrived_ns));
     if (j->answering)
         histogram_add(&m->duration, seconds_since(j->arrived_ns));
     routes_count(j->server, j->route, 200);

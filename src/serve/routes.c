@@ -41,6 +41,8 @@ const char *routes_path(unsigned i) {
 /* ---- errors and counts ----------------------------------------------------------------------------------------------------- */
 
 void routes_count(struct server *s, unsigned route, int status) {
+    log_line(LOG_INFO, "%s %s: %d", route < N_ROUTES ? routes[route].method : "request of",
+             route < N_ROUTES ? routes[route].path : "no endpoint", status);
     s->metrics.requests[route][status / 100 < METRIC_STATUSES ? status / 100 : 5]++;
 }
 
@@ -74,7 +76,7 @@ static void get_root(struct server *s, unsigned route, struct http_res *res) {
     struct buf out = {0};
     buf_fmt(&out, "moat %s: open-weight language models behind OpenAI's API.\n\n", MOAT_VERSION);
     for (size_t i = 1; i < N_ROUTES; i++)
-        buf_fmt(&out, "%-4s %s\n", routes[i].method, routes[i].path);
+        buf_fmt(&out, "%-4s %s%s\n", routes[i].method, routes[i].path, routes[i].answer == get_model ? "NAME" : "");
     routes_count(s, route, 200);
     http_res_send(res, 200, "text/plain; charset=utf-8", buf_as_str(&out));
     buf_free(&out);

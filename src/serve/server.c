@@ -24,6 +24,13 @@ static void stop(struct server *s) {
         return;
     }
     s->stopping = true;
+    unsigned n_open = 0;
+    for (unsigned i = 0; i < s->n_links; i++)
+        n_open += link_n_open(s->links[i]);
+    if (n_open)
+        log_line(LOG_WARN,
+                 "stopping when the requests under way (%u) are answered, after %d s at most; a second signal ends at once",
+                 n_open, DRAIN_MS / 1000);
     uv_timer_start(&s->grace, on_grace_over, DRAIN_MS, 0);
     http_server_drain(s->http, end_loop, s);
 }

@@ -48,7 +48,7 @@ int store_open(const char *home, enum store_open_mode mode, struct store **out, 
         return err_set(e, ERR_MEMORY, home, "out of memory");
     *s = (struct store){.dir = -1, .blobs = -1};
     struct stat there;
-    if (mode == STORE_CREATE || stat(home, &there) == 0) {
+    if (mode == STORE_CREATE || stat(home, &there) == 0 || errno != ENOENT) {
         s->dir = fs_open(AT_FDCWD, home, O_RDONLY | O_DIRECTORY, 0, e);
         if (s->dir >= 0 && (mode == STORE_CREATE || faccessat(s->dir, "blobs/sha256", F_OK, 0) == 0)) {
             s->blobs = fs_open(s->dir, "blobs/sha256", O_RDONLY | O_DIRECTORY, 0, e);
@@ -92,6 +92,8 @@ int store_blob(struct store *s, const struct digest *d, uint64_t bytes, struct e
     digest_hex(d, hex);
     if (s->blobs < 0)
         return err_set(e, ERR_ENV, hex, "this blob is not in the store");
+    if (faccessat(s->blobs, hex, F_OK, 0) < 0 && errno == ENOENT)
+        return err_set(e, ERR_INPUT, hex, "this blob is not in the store any more; import the file again");
     int fd = fs_open(s->blobs, hex, O_RDONLY, 0, e);
     if (fd < 0)
         return fd;
@@ -198,9 +200,10 @@ static int read_index(struct store *s, struct index *out, struct err *e) {
     if (s->dir < 0 || faccessat(s->dir, "index.json", F_OK, 0) < 0)
         return 0;
     struct buf text = {.max = STORE_JSON_BYTES_MAX};
+    struct err why = {0};
     int r = fs_read(s->dir, "index.json", &text, e);
-    if (r == 0)
-        r = store_index_parse(buf_as_str(&text), out, e);
+    if (r == 0 && store_index_parse(buf_as_str(&text), out, &why) < 0)
+        r = err_set(e, why.code, why.where, "%s; without the file the store is empty, and models can be imported again", why.msg);
     buf_free(&text);
     return r;
 }

@@ -81,7 +81,7 @@ def ceilings():
 def errors():
     for args, words in [((MODEL, "-p", "x"), "n-prompt"), ((MODEL, "--seqs", "0"), "seqs"), ((MODEL, "--pg", "5"), "pg"), ((MODEL, "-d", "1,"), "depth"),
                         ((MODEL, "-n", "1,,2"), "n-gen"), ((), "MODEL"), ((MODEL, "--seqs", "9", "--chunk", "8"), "chunk"),
-                        ((MODEL, "-o", "xml"), "output")]:
+                        ((MODEL, "-o", "xml"), "output"), ((MODEL, "-ngl", "0"), "-ngl"), ((MODEL, "-mmp", "0"), "-mmp"), ((MODEL, "-p", "0", "-n", "0"), "no test")]:
         r = run(*args)
         check(f"refused {args[1:]}", r.returncode == 2 and words in r.stderr and r.stdout == "", r)
 

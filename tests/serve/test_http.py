@@ -185,6 +185,7 @@ def test_drain():
             assert idle.recv(10) == b"", "an idle connection is closed"
             assert read_all(busy).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), "what is under way ends"
             assert s.process.wait(20) == 0
+            assert "requests under way (1)" in s.process.stderr.read()
 
 
 def test_second_signal_ends_at_once():

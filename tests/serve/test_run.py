@@ -35,11 +35,20 @@ def scripts():
     check("- reads stdin", dash.stdout == r.stdout, dash)
     verbose = run(MODEL, "Hi", "-n", "8", "--verbose")
     check("--verbose shows tokens/s on stderr", "tokens/s" in verbose.stderr and "tokens/s" not in verbose.stdout, verbose)
+    one = subprocess.run([MOAT, "run", MODEL, "Hi", "-n", "8", "--verbose"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    check("on a line of its own", "\nmoat: " in one.stdout and one.stdout.endswith("\n"), one)
+    beyond = run(MODEL, "Hi", "-n", "2", "--ctx", "100000")
+    check("a context beyond the trained one is said", beyond.returncode == 0 and "was trained with" in beyond.stderr, beyond)
+    gone = subprocess.run(["bash", "-c", 'set -o pipefail; "$0" show "$1" | head -n 1', MOAT, MODEL], capture_output=True, text=True, timeout=120)
+    check("a reader that leaves is no error to talk of", gone.stderr == "" and gone.stdout.count("\n") == 1, gone)
     for args, status, words in [
         (("/does/not/exist.gguf", "hi"), 1, "/does/not/exist.gguf"),
         ((MODEL, "hi", "--temperature", "x"), 2, "temperature"),
         ((__file__ + ".gguf", "hi"), 1, "test_run.py.gguf"),
         ((MODEL,), 2, "stdin"),
+        ((MODEL, ""), 2, "PROMPT"),
+        (("", "hi"), 2, "MODEL"),
+        ((MODEL, "hi", "--seed", "-1"), 2, "18446744073709551615"),
     ]:
         r = run(*args)
         line = r.stderr.strip()

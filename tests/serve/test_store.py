@@ -83,6 +83,9 @@ def test_damaged_store_is_named():
         os.chmod(blob, 0o644)
         os.truncate(blob, 5000)
         assert_refused(moat(home, "show", "tiny:1"), 3, "blob")
+        os.unlink(blob)
+        assert_refused(moat(home, "show", "tiny:1"), 3, "blob", "import the file again")
+        assert_refused(moat(index, "list"), 1, "Not a directory")
 
 
 def test_serving_the_store():

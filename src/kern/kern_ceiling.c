@@ -46,9 +46,9 @@ enum { ONES_16 = 0x0101, ONES_32 = 0x01010101 };
 #define ANY_VECTOR "x" /* of the sixteen that VEX can name */
 LOOP(fma_256, "avx2,fma", float, 32, 1.0f, "vfmadd231ps %[one], %[one], %[sum]")
 LOOP(fma_512, "avx512f", float, 64, 1.0f, "vfmadd231ps %[one], %[one], %[sum]")
-LOOP(maddubs_256, "avx2", int16_t, 32, ONES_16, "vpmaddubsw %[one], %[one], %[product]\n\tvpaddw %[product], %[sum], %[sum]")
-LOOP(dpbusd_256, "avx2", int32_t, 32, ONES_32, "%{vex%} vpdpbusd %[one], %[one], %[sum]")
-LOOP(dpbusd_512, "avx512f", int32_t, 64, ONES_32, "vpdpbusd %[one], %[one], %[sum]")
+LOOP(maddubs_256, "avx2", uint16_t, 32, ONES_16, "vpmaddubsw %[one], %[one], %[product]\n\tvpaddw %[product], %[sum], %[sum]")
+LOOP(dpbusd_256, "avx2", uint32_t, 32, ONES_32, "%{vex%} vpdpbusd %[one], %[one], %[sum]")
+LOOP(dpbusd_512, "avx512f", uint32_t, 64, ONES_32, "vpdpbusd %[one], %[one], %[sum]")
 
 /* Four chains: a tile product takes 52 cycles, and one begins every 16. */
 enum { TILE_SIDE = 16, TILE_LINE = 64, TILE_SUMS = TILE_SIDE * TILE_SIDE, TILE_CHAINS = 4 };
@@ -81,8 +81,8 @@ static double tdpbssd(uint64_t n) {
 #elif defined(__aarch64__)
 #define ANY_VECTOR "w"
 LOOP(fmla, "arch=armv8.2-a", float, 16, 1.0f, "fmla %[sum].4s, %[one].4s, %[one].4s")
-LOOP(sdot, "arch=armv8.2-a+dotprod", int32_t, 16, ONES_32, "sdot %[sum].4s, %[one].16b, %[one].16b")
-LOOP(smmla, "arch=armv8.2-a+i8mm", int32_t, 16, ONES_32, "smmla %[sum].4s, %[one].16b, %[one].16b")
+LOOP(sdot, "arch=armv8.2-a+dotprod", uint32_t, 16, ONES_32, "sdot %[sum].4s, %[one].16b, %[one].16b")
+LOOP(smmla, "arch=armv8.2-a+i8mm", uint32_t, 16, ONES_32, "smmla %[sum].4s, %[one].16b, %[one].16b")
 #endif
 
 static const struct {

@@ -86,6 +86,11 @@ DOT_INLINE __m128i acts_block(const float *const x[DOT_T], const unsigned T, uin
     return bits;
 }
 
+/* The rows whose largest bits are not those of a number. */
+DOT_INLINE unsigned acts_bad(__m128i top, const unsigned T) {
+    return (unsigned)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpgt_epi32(top, _mm_set1_epi32(ACTS_INFINITE - 1)))) & ((1u << T) - 1);
+}
+
 /* A panel of T rows; the rows whose bits are set in `skip` are zeros. Returns the bits of those that are not finite. */
 DOT_INLINE unsigned acts_panel_q8(const float *x, size_t x_stride, uint32_t k, const unsigned T, unsigned skip, uint8_t *out) {
     static const float zeros[KERN_BLOCK];
@@ -96,7 +101,7 @@ DOT_INLINE unsigned acts_panel_q8(const float *x, size_t x_stride, uint32_t k, c
             at[t] = skip >> t & 1 ? zeros : x + t * x_stride + b * KERN_BLOCK;
         top = _mm_max_epi32(top, acts_block(at, T, out));
     }
-    return (unsigned)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpgt_epi32(top, _mm_set1_epi32(ACTS_INFINITE - 1)))) & ((1u << T) - 1);
+    return acts_bad(top, T);
 }
 
 static unsigned acts_rows_q8(const float *x, size_t x_stride, uint32_t k, unsigned T, unsigned skip, uint8_t *out) {
@@ -108,17 +113,38 @@ static unsigned acts_rows_q8(const float *x, size_t x_stride, uint32_t k, unsign
     }
 }
 
-/* The same for dense formats. */
+/* The same for dense formats: one k of all rows, or four of them. keep: zeros for the rows that are skipped. */
+DOT_INLINE __m128i acts_put(float *out, const unsigned T, __m128 v, __m128 keep, __m128i top) {
+    acts_store((uint8_t *)out, T, _mm_castps_si128(_mm_and_ps(v, keep)));
+    return _mm_max_epi32(top, _mm_and_si128(_mm_castps_si128(v), _mm_set1_epi32(INT32_MAX)));
+}
+
+DOT_INLINE unsigned acts_panel_f32(const float *x, size_t x_stride, uint32_t k, const unsigned T, unsigned skip, float *out) {
+    const float *at[DOT_T];
+    for (unsigned t = 0; t < DOT_T; t++)
+        at[t] = x + (t < T ? t : 0) * x_stride;
+    __m128i top = _mm_setzero_si128(), skipped = _mm_and_si128(_mm_set1_epi32((int)skip), _mm_setr_epi32(1, 2, 4, 8));
+    __m128 keep = _mm_castsi128_ps(_mm_cmpeq_epi32(skipped, top));
+    uint32_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+        __m128 v[4] = {_mm_loadu_ps(at[0] + i), _mm_loadu_ps(at[1] + i), _mm_loadu_ps(at[2] + i), _mm_loadu_ps(at[3] + i)};
+        _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]);
+        DOT_UNROLL
+        for (unsigned j = 0; j < 4; j++)
+            top = acts_put(out + (size_t)(i + j) * T, T, v[j], keep, top);
+    }
+    for (; i < k; i++)
+        top = acts_put(out + (size_t)i * T, T, _mm_setr_ps(at[0][i], at[1][i], at[2][i], at[3][i]), keep, top);
+    return acts_bad(top, T);
+}
+
 static unsigned acts_rows_f32(const float *x, size_t x_stride, uint32_t k, unsigned T, unsigned skip, float *out) {
-    unsigned bad = 0;
-    for (uint32_t i = 0; i < k; i++)
-        for (unsigned t = 0; t < T; t++) {
-            int32_t bits;
-            memcpy(&bits, &x[t * x_stride + i], 4);
-            bad |= (unsigned)((bits & ACTS_INFINITE) == ACTS_INFINITE) << t;
-            out[i * T + t] = skip >> t & 1 ? 0 : x[t * x_stride + i];
-        }
-    return bad;
+    switch (T) {
+    case 1: return acts_panel_f32(x, x_stride, k, 1, skip, out);
+    case 2: return acts_panel_f32(x, x_stride, k, 2, skip, out);
+    case 3: return acts_panel_f32(x, x_stride, k, 3, skip, out);
+    default: return acts_panel_f32(x, x_stride, k, 4, skip, out);
+    }
 }
 
 static unsigned acts_rows(const struct kern_acts *a, const float *x, size_t x_stride, unsigned T, unsigned skip, uint8_t *out) {

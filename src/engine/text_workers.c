@@ -1,16 +1,17 @@
-/* text_workers: each has a box of requests to prepare; all put what is ready into one box of the engine. */
+/* text_workers: each has a box of requests to prepare; all put what is ready into one box of the engine. The first one takes no long
+ * texts, of which one may take seconds: a short request never waits behind them. */
 #include "request.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { WORKERS_MAX = 4 };
+enum { WORKERS_MAX = 4, LONG_BYTES = 128 << 10 };
 
 struct worker {
     const struct text_kit *kit;
     struct mbox *in, *out;
     pthread_t thread;
-    unsigned n_lent; /* requests it has; the engine thread counts */
+    unsigned n_lent, n_long; /* requests it has, and those of them that are long; the engine thread counts */
 };
 struct text_workers {
     struct mbox *out;
@@ -50,20 +51,29 @@ int text_workers_new(const struct text_kit *kit, unsigned n_threads, struct text
     return 0;
 }
 
+static bool is_long(const struct request *r) {
+    return r->req.body.n > LONG_BYTES;
+}
+
+/* The worker with the least to do: of a long text among all but the first, of a short one among those that have no long one. */
 int text_workers_put(struct text_workers *w, struct request *r) {
-    unsigned least = 0;
-    for (unsigned i = 1; i < w->n; i++)
-        if (w->workers[i].n_lent < w->workers[least].n_lent)
+    bool is = is_long(r);
+    unsigned least = is && w->n > 1 ? 1 : 0;
+    for (unsigned i = least + 1; i < w->n; i++)
+        if ((is || w->workers[i].n_long == 0) && w->workers[i].n_lent < w->workers[least].n_lent)
             least = i;
     r->worker = least;
     w->workers[least].n_lent++;
+    w->workers[least].n_long += is;
     return mbox_put(w->workers[least].in, r);
 }
 
 struct request *text_workers_take(struct text_workers *w) {
     struct request *r = mbox_take(w->out);
-    if (r)
+    if (r) {
         w->workers[r->worker].n_lent--;
+        w->workers[r->worker].n_long -= is_long(r);
+    }
     return r;
 }
 

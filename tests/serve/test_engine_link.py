@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import select
 import signal
 import subprocess
 import sys
@@ -176,6 +177,22 @@ def test_with_the_test_model():
             assert json.loads(stream_events(read_all(c))[-1])["error"]["code"] == "engine_failed"
         wait_for(lambda: s.call("GET", "/ready")[0] == 200, "the engine to come back", 60)
         assert ask() == first
+
+
+def test_short_requests_do_not_wait_behind_long_texts():
+    """Texts of megabytes that are refused in the end take seconds to tokenise; short ones overtake them."""
+    model = os.environ.get("MOAT_TEST_MODEL")
+    if not model or not os.path.exists(model):
+        raise Skip("MOAT_TEST_MODEL is not there")
+    with Server("--ctx", "512", models=[model]) as s:
+        long = [s.connect() for _ in range(6)]
+        for c in long:
+            c.sendall(chat_request(" " * 4000000))
+        s.wait_metric("engine_requests", 6)
+        assert s.chat("Hello", max_tokens=1)[0] == 200
+        assert any(not select.select([c], [], [], 0)[0] for c in long), "the long ones were answered first"
+        for c in long:
+            c.close()
 
 
 def test_model_file_that_is_overwritten():

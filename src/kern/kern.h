@@ -41,6 +41,11 @@ void kern_packed_row(const struct kern_packed *w, uint32_t row, float *out);
 static inline uint32_t kern_tiles(uint32_t n) {
     return (n + KERN_TILE - 1) / KERN_TILE;
 }
+/* Tiles [from, to) by themselves. */
+static inline struct kern_packed kern_packed_tiles(const struct kern_packed *w, uint32_t from, uint32_t to) {
+    uint32_t first = from * KERN_TILE, end = to * KERN_TILE < w->n ? to * KERN_TILE : w->n;
+    return (struct kern_packed){w->type, end - first, w->k, w->data + kern_packed_bytes(w->type, first, w->k)};
+}
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 

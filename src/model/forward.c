@@ -35,6 +35,7 @@ static size_t lay_out(struct model *m, uint8_t *base) {
     p->output_row = take(base, &at, rows * sizeof *p->output_row);
     p->bad = take(base, &at, rows);
     p->jobs = take(base, &at, rows * sizeof *p->jobs);
+    p->pieces = take(base, &at, (size_t)pool_threads(m->pool) * 2 * PIECE_FLOATS * sizeof *p->pieces);
     p->n_parts = pairs_shared(m);
     p->parts = take(base, &at, (size_t)p->n_parts * m->splits_max * m->part_bytes);
     return at;

@@ -250,7 +250,6 @@ static void set_widths(struct loader *l) {
         load_width(l, SLOT_K, (uint64_t)s->n_kv_heads * hp->d_k);
         load_width(l, SLOT_V, (uint64_t)s->n_kv_heads * hp->d_v);
         load_width(l, SLOT_O, (uint64_t)s->n_heads * hp->d_v);
-        load_width(l, SLOT_GATE, s->n_ff);
         load_width(l, SLOT_UP, s->n_ff);
     }
 }

@@ -17,7 +17,6 @@ static uint32_t n_of(const struct pass *p, enum slot slot) {
     case SLOT_K: return shape->n_kv_heads * hp->d_k;
     case SLOT_V: return shape->n_kv_heads * hp->d_v;
     case SLOT_O: return shape->n_heads * hp->d_v;
-    case SLOT_GATE:
     case SLOT_UP: return shape->n_ff;
     default: return p->m->width[slot];
     }
@@ -172,31 +171,11 @@ static void run_act(struct pass *p, const struct row_op *op, uint32_t row) {
     }
 }
 
-static void run_gate(struct pass *p, const struct row_op *op, uint32_t row) {
-    const struct kern *kern = kern_of(p);
-    float *gate = pass_at(p, op->a, row);
-    const float *up = pass_at(p, op->b, row);
-    switch ((enum act)op->heads) {
-    case ACT_SILU: kern->silu_mul(op->n, gate, up, gate); break;
-    case ACT_GELU_TANH: kern->gelu_tanh_mul(op->n, gate, up, gate); break;
-    case ACT_GELU_ERF: kern->gelu_erf_mul(op->n, gate, up, gate); break;
-    case ACT_RELU2: ASSERT(0); break; /* of no family with a gate */
-    }
-}
-
 void op_act(struct pass *p, enum act act, enum slot x) {
     struct row_op *op = pass_queue(p, run_act);
     op->heads = act;
     op->n = n_of(p, x);
     op->a = x;
-}
-
-void op_gate(struct pass *p, enum act act, enum slot gate, enum slot up) {
-    struct row_op *op = pass_queue(p, run_gate);
-    op->heads = act;
-    op->n = n_of(p, gate);
-    op->a = gate;
-    op->b = up;
 }
 
 static void run_residual(struct pass *p, const struct row_op *op, uint32_t row) {

@@ -19,8 +19,7 @@ enum slot {
     SLOT_V,      /* values [n_kv_heads * d_v] */
     SLOT_O,      /* attention's result [n_heads * d_v] */
     SLOT_Y,      /* what a layer's half adds to the residual [n_embd] */
-    SLOT_GATE,   /* [n_ff] */
-    SLOT_UP,     /* [n_ff] */
+    SLOT_UP,     /* between the matrices of a layer's second half [n_ff] */
     SLOT_ROPE,   /* cos and sin of each row's position [n_rot] */
     SLOT_ROPE_B, /* the same for a family's second kind of layers */
     SLOTS,
@@ -132,8 +131,7 @@ void op_clamp(struct pass *p, enum slot x, float limit);                /* to [-
 void op_scale(struct pass *p, enum slot x, float s);                    /* x * s */
 void op_temper(struct pass *p, enum slot x, float t, uint32_t period);  /* x * (1 + t ln(1 + floor(pos / period))) */
 enum act { ACT_SILU, ACT_GELU_TANH, ACT_GELU_ERF, ACT_RELU2 };
-void op_act(struct pass *p, enum act act, enum slot x);                   /* x = act(x) */
-void op_gate(struct pass *p, enum act act, enum slot gate, enum slot up); /* gate = act(gate) * up */
+void op_act(struct pass *p, enum act act, enum slot x); /* x = act(x) */
 /* x += y. Every addition to the residual stream goes through here: the place where steering enters. */
 void op_residual(struct pass *p, enum slot x, enum slot y);
 

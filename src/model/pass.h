@@ -53,6 +53,7 @@ int load_dry_pack(struct loader *l, struct err *e) MUST_USE;
 
 /* ---- one forward ----------------------------------------------------------------------------------------------------------- */
 
+enum { PIECE_ROWS = 256, PIECE_FLOATS = PIECE_ROWS * (16 + 1) * KERN_TILE };
 enum { ROW_OPS_MAX = 24, ATTN_ROWS = 32, CTX_SERVED_MAX = 1 << 20, SPLITS_MAX = CTX_SERVED_MAX / KERN_SPLIT };
 struct row_op {
     void (*run)(struct pass *p, const struct row_op *op, uint32_t row);
@@ -82,6 +83,7 @@ struct pass {
     uint8_t *bad;             /* [row]: what acts_fill flags */
     uint16_t *faults;         /* the caller's */
     float *logits;
+    float *pieces; /* [threads][2][PIECE_FLOATS]: a gate and what it is to multiply, in a cache of the thread's */
     struct row_op ops[ROW_OPS_MAX];
     uint32_t n_ops;
     struct attn_job *jobs;

@@ -251,7 +251,7 @@ static int8_t kv_quantise(const float *x, uint32_t d, float *scale_out) {
     float a = 0;
     for (uint32_t i = 0; i < KV_BLOCK; i++)
         a = max32(float_of(bits_of(block[i]) & 0x7fffffff), a);
-    *scale_out = a < 0x1p-100f ? 0 : a / 127.0f;
+    *scale_out = kv_scale_of(a);
     if (a < 0x1p-100f)
         return 0;
     float y = x[d] * (127.0f / a);

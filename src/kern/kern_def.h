@@ -64,6 +64,12 @@ static inline uint32_t kv_v_stride(const struct kern_kv *kv) {
 static inline size_t kv_scale_bytes(const struct kern_kv *kv, uint32_t d) {
     return kv->type == DTYPE_Q8_0 ? (size_t)KERN_PAGE * (d / KV_BLOCK) * sizeof(float) : 0;
 }
+/* The scale of values of a q8 cache whose largest magnitude is a: 127 times it is finite, or it would be infinite times the weight
+ * 0 of who does not see it. */
+static inline float kv_scale_of(float a) {
+    const float most = 0x1.020406p+121f;
+    return a < 0x1p-100f ? 0 : a / 127.0f < most ? a / 127.0f : most;
+}
 static inline size_t kv_k_bytes(const struct kern_kv *kv) {
     return (size_t)KERN_PAGE * kv->d_k * kv_item_bytes(kv) + kv_scale_bytes(kv, kv->d_k);
 }

@@ -5,7 +5,8 @@
  *     op_qkv(p, SLOT_H, &l->attn);                                   // products: run what is queued, then themselves
  *
  * Rowwise ops only queue; the next product or attention runs what is queued, panel by panel of rows, in one parallel loop
- * together with the quantisation of its input. So fusing needs no fused ops, and no rounding that numerics names is skipped. */
+ * together with the quantisation of its input. A product's scale, bias and gate follow while its outputs are in cache. So fusing
+ * needs no fused ops, and no rounding that numerics names is skipped. */
 #pragma once
 
 #include "model.h"

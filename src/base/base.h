@@ -199,6 +199,9 @@ unsigned cpus_usable(void);
 /* Whole CPUs of the tightest quota of these cgroups and those around them, 0: no quota. sys: "/sys/fs/cgroup"; groups: what
  * /proc/self/cgroup says. */
 unsigned cpus_of_cgroups(const char *sys, const char *groups);
+/* Bytes of memory that this process may use: the machine's, or the tightest limit of its cgroups. */
+uint64_t memory_usable(void);
+uint64_t memory_of_cgroups(const char *sys, const char *groups); /* 0: no limit */
 
 /* The nodes (CPUs with memory of their own) that hold an allowed CPU; a machine that tells of none has one. */
 enum { NODES_MAX = 64 };

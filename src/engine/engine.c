@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { CTX_DEFAULT = 8192, PARALLEL_DEFAULT = 32, QUEUE_DEFAULT = 256, CHUNK_DEFAULT = 512, CACHE_SLOTS = 64, TEXT_THREADS = 2 };
 
@@ -93,15 +92,15 @@ static int open_kv(struct engine *en, struct err *e) {
     const struct model_info *info = model_info(en->model);
     uint64_t page = info->kv_bytes_per_page ? info->kv_bytes_per_page : 1;
     uint64_t one = info->ctx / KERN_PAGE + 2, want = one + en->opts.parallel * (uint64_t)info->ctx / 2 / KERN_PAGE;
-    uint64_t quarter = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4 / page;
+    uint64_t memory = memory_usable(), quarter = memory / 4 / page;
     uint64_t n = en->opts.kv_memory ? en->opts.kv_memory / page : want < quarter ? want : quarter;
     if (en->opts.kv_memory && n < one)
         return err_set(e, ERR_USAGE, "kv-memory",
                        "holds %llu tokens; a context of %u needs %llu bytes: give more, or a smaller --ctx",
                        (unsigned long long)n * KERN_PAGE, info->ctx, (unsigned long long)(one * page));
-    if (en->opts.kv_memory / page > 4 * quarter)
-        return err_set(e, ERR_USAGE, "kv-memory", "is more than this machine's memory, %llu bytes",
-                       (unsigned long long)(4 * quarter * page));
+    if (en->opts.kv_memory > memory)
+        return err_set(e, ERR_USAGE, "kv-memory", "is more than the memory that this process may use, %llu bytes",
+                       (unsigned long long)memory);
     n = n < one ? one : n > UINT32_MAX / 2 ? UINT32_MAX / 2 : n;
     en->n_slots = en->opts.parallel + CACHE_SLOTS;
     en->slots = calloc(en->n_slots, sizeof *en->slots);

@@ -257,6 +257,16 @@ static void quotas_of_cgroups(void **state) {
     put_file(sys, "cpu.max", "400000 100000\n"); /* a container: the path is the host's */
     assert_int_equal(cpus_of_cgroups(sys, "0::/kubepods/pod7\n"), 4);
     assert_int_equal(cpus_of_cgroups(sys, "no line at all"), 0);
+    put_file(sys, "memory.max", "max\n");
+    assert_int_equal(memory_of_cgroups(sys, "0::/a/b\n"), 0);
+    put_file(sys, "a/memory.max", "2147483648\n");
+    put_file(sys, "a/b/memory.max", "4294967296\n");
+    assert_int_equal(memory_of_cgroups(sys, "0::/a/b\n"), 2147483648);
+    put_file(sys, "memory/c/memory.limit_in_bytes", "1073741824\n");
+    put_file(sys, "memory/memory.limit_in_bytes", "9223372036854771712\n");
+    assert_int_equal(memory_of_cgroups(sys, "3:memory:/c\n2:cpu,cpuacct:/c\n"), 1073741824);
+    assert_int_equal(memory_of_cgroups(sys, "3:memory:/\n"), 0);
+    assert_true(memory_usable() > 1 << 20);
     snprintf(command, sizeof command, "rm -r %s", sys);
     assert_int_equal(system(command), 0);
 }

@@ -11,9 +11,9 @@ import tempfile
 
 KINDS = [  # the first pattern that matches a function's name; the rest is "other"
     ("quantising activations", r"^acts_|^amx_fill"),
-    ("products", r"^(dot|dense|amx)_|^matmul|^op_linear"),
-    ("attention", r"^attn|^page_(scores|values)|^axpy$|^kv_|^softmax|^merge|^split"),
-    ("norms, rope, gates, residuals", r"norm|rope|silu|gelu|relu|softcap|^(add|scale|divide|clamp|maximum)$|^kern_exp|finite|embed|^(op|run|pass)_|forward"),
+    ("products", r"^(dot|dense|amx)_|^matmul|^(op_)?linear|^multiply"),
+    ("attention", r"^attn|^(batch|page)_|^axpy$|^kv_|^softmax|^merge|^split"),
+    ("norms, rope, gates, residuals", r"norm|rope|silu|gelu|relu|softcap|^(add|scale|divide|clamp|maximum)$|^kern_exp|finite|embed|^kern_block|^flush_rows|^(op|run|pass)_|forward"),
     ("waiting and hand-over", r"^worker_main|^pool_|^run_items|^claim|futex|sched|wake|switch|spin|idle|syscall|entry_|irq"),
 ]
 ROUNDS_BEGIN = "moat: ceilings of"  # what moat bench says once the model is loaded and the machine measured
@@ -74,7 +74,8 @@ def main():
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--rounds", type=int, default=10)
     ap.add_argument("--functions", type=int, default=0, metavar="N", help="also the N functions that take most")
-    ap.add_argument("--tests", default="-p 512 -n 0;-p 0 -n 64;-p 0 -n 32 --seqs 16;-p 0 -n 32 --seqs 64")
+    ap.add_argument("--tests", default="-p 512 -n 0;-p 0 -n 64;-p 0 -n 32 --seqs 16;-p 0 -n 32 --seqs 64",
+                    help="options of moat bench, with ; between tests; what fills a depth (-d) is sampled too (default: %(default)s)")
     a = ap.parse_args()
     if not shutil.which("perf"):
         sys.exit("profile: perf is missing; Debian has it in linux-perf")

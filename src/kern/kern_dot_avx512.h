@@ -369,28 +369,48 @@ DOT_INLINE __m512 dense_load(uint32_t dtype, const uint8_t *w, size_t k) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-/* y [T][DOT_WIDTH] over n of k; first: y begins here. */
+/* One k of a panel, or of two. */
+DOT_INLINE void dense_step(uint32_t dtype, const uint8_t *w, const float *const panels[2], size_t k, const unsigned R,
+                           const unsigned T, __m512 y[DOT_STREAM][DOT_R]) {
+    const unsigned PT = T < DOT_T ? T : DOT_T;
+    __m512 v[DOT_R];
+    DOT_UNROLL
+    for (unsigned r = 0; r < R; r++)
+        v[r] = dense_load(dtype, w + r * CHUNK_BYTES, k);
+    DOT_UNROLL
+    for (unsigned t = 0; t < T; t++) {
+        __m512 x = _mm512_set1_ps(panels[t / DOT_T][k * PT + t % DOT_T]);
+        DOT_UNROLL
+        for (unsigned r = 0; r < R; r++)
+            y[t][r] = _mm512_fmadd_ps(v[r], x, y[t][r]);
+    }
+}
+
+/* y [T][DOT_WIDTH] over n of k; first: y begins here. Activations take four times what quantised ones do, and do not stay in L2
+ * where rows are long: four k at once, a line of the next panel comes in with each four. */
 DOT_INLINE void dense_tile(uint32_t dtype, const uint8_t *w, const float *x, float *out, uint32_t n, const unsigned R,
                            const unsigned T, const struct dot_ahead *ahead, bool first) {
-    const unsigned PT = T < DOT_T ? T : DOT_T;
-    const bool brings = ahead && (ahead->lines || ahead->y_rows);
     const float *panels[2] = {x, x + (size_t)n * DOT_T};
+    const uint32_t n_bring = !ahead ? 0 : ahead->lines ? n : dot_min(ahead->y_rows, n);
+    uint32_t k = 0;
     __m512 y[DOT_STREAM][DOT_R];
     DOT_UNROLL
     for (unsigned t = 0; t < T; t++)
         for (unsigned r = 0; r < R; r++)
             y[t][r] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + t * DOT_WIDTH + r * KERN_TILE);
-    for (uint32_t k = 0; k < n; k++, panels[0] += PT, panels[1] += PT) {
-        if (brings)
-            dot_bring(ahead, k);
-        __m512 v[DOT_R];
-        for (unsigned r = 0; r < R; r++)
-            v[r] = dense_load(dtype, w + r * CHUNK_BYTES, k);
-        DOT_UNROLL
-        for (unsigned t = 0; t < T; t++)
-            for (unsigned r = 0; r < R; r++)
-                y[t][r] = _mm512_fmadd_ps(v[r], _mm512_set1_ps(panels[t / DOT_T][t % DOT_T]), y[t][r]);
+    for (; k < n_bring; k++) {
+        dot_bring(ahead, k);
+        dense_step(dtype, w, panels, k, R, T, y);
     }
+    for (; k + 4 <= n; k += 4) {
+        if (ahead)
+            _mm_prefetch((const char *)ahead->at + k * ahead->step_bytes, _MM_HINT_T0);
+        DOT_UNROLL
+        for (unsigned i = 0; i < 4; i++)
+            dense_step(dtype, w, panels, k + i, R, T, y);
+    }
+    for (; k < n; k++)
+        dense_step(dtype, w, panels, k, R, T, y);
     DOT_UNROLL
     for (unsigned t = 0; t < T; t++)
         for (unsigned r = 0; r < R; r++)

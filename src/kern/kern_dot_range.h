@@ -147,7 +147,7 @@ static struct dot_ahead dot_ahead_weights(const struct dot_job *job, const struc
     uint32_t lines = (job->step_weights + n * KERN_LINE - 1) / (n * KERN_LINE), step = lines * KERN_LINE;
     bool has = i * step < job->step_weights;
     const uint8_t *next = dot_next_chunks(job, part) + i * part->n * step;
-    return (struct dot_ahead){next, job->tile_bytes, step, has ? lines : 0, 0, NULL, 0};
+    return (struct dot_ahead){next, job->tile_bytes, has ? step : 0, has ? lines : 0, 0, NULL, 0};
 }
 
 /* What panel i, T rows from `row` on, brings in; x: its activations. */

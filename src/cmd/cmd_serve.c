@@ -56,6 +56,9 @@ static int add_model(struct serving *s, const char *model, const struct cmd_opts
         .kv_type = cmd_kv_type(o->kv),
     };
     snprintf(to->open.name, sizeof to->open.name, "%s", o->name ? o->name : m->name);
+    for (const char *c = to->open.name; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return err_set(e, ERR_USAGE, "name", "holds a control character; give another --name");
     memcpy(to->open.path, m->path, sizeof to->open.path);
     snprintf(to->open.isa, sizeof to->open.isa, "%s", o->isa ? o->isa : getenv("MOAT_ISA") ? getenv("MOAT_ISA") : "");
     if (m->packed >= 0)

@@ -128,6 +128,15 @@ static void conn_close(struct conn *c) {
         gone(gone_ctx);
 }
 
+/* The client takes nothing: what the kernel still holds for it goes too, and it hears of it. */
+static void conn_reset(struct conn *c) {
+    const struct linger at_once = {.l_onoff = 1};
+    int fd;
+    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
+        (void)!setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    conn_close(c);
+}
+
 /* Everything is sent: says so to the client and waits a little for it to go. */
 static void conn_linger(struct conn *c) {
     int fd;
@@ -187,7 +196,7 @@ static void conn_flush(struct conn *c) {
     if (c->state == CONN_CLOSED)
         return;
     if (c->out.failed) { /* the reader is too far behind, or memory is out */
-        conn_close(c);
+        conn_reset(c);
         return;
     }
     if (c->writing)
@@ -503,7 +512,7 @@ static void on_write_deadline(uv_timer_t *t) {
     struct conn *c = t->data;
     size_t left = uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp);
     if (left >= c->unsent_seen) {
-        conn_close(c);
+        conn_reset(c);
         return;
     }
     c->unsent_seen = left;

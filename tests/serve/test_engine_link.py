@@ -101,6 +101,12 @@ def test_an_empty_key_is_refused():
     assert s.process.returncode == 2 and out == "" and "api-key: is empty" in err, err
 
 
+def test_a_name_is_printable():
+    s = Server("--name", "a\x1b[31m", wait=False)
+    out, err = s.process.communicate(timeout=20)
+    assert s.process.returncode == 2 and out == "" and "control character" in err, err
+
+
 def test_routing_and_errors():
     with Server() as s:
         assert s.call("GET", "/nowhere")[0] == 404

@@ -417,6 +417,27 @@ DOT_INLINE void dense_tile(uint32_t dtype, const uint8_t *w, const float *x, flo
             _mm512_storeu_ps(out + t * DOT_WIDTH + r * KERN_TILE, y[t][r]);
 }
 
+/* One row past DOT_R tiles at once, as dot_stream_row: a sum waits for its own fma only, and four do not wait for one another. */
+DOT_INLINE void dense_stream_row(uint32_t dtype, const uint8_t *tile, uint64_t tile_bytes, const float *x, float *out,
+                                 uint32_t n) {
+    const unsigned step_bytes = dtype == DTYPE_F32 ? 64 : 32;
+    __m512 y[DOT_R] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    const uint8_t *end = tile + tile_bytes;
+    for (uint32_t k = 0; k < n; k++) {
+        const uint8_t *next = tile + k * (size_t)step_bytes + DOT_AHEAD_EACH;
+        next += next < end ? 0 : (DOT_R - 1) * tile_bytes;
+        __m512 v = _mm512_set1_ps(x[k]);
+        DOT_UNROLL
+        for (unsigned r = 0; r < DOT_R; r++) {
+            if (k * step_bytes % KERN_LINE == 0)
+                _mm_prefetch((const char *)(next + r * tile_bytes), _MM_HINT_T0);
+            y[r] = _mm512_fmadd_ps(dense_load(dtype, tile + r * tile_bytes, k), v, y[r]);
+        }
+    }
+    for (unsigned r = 0; r < DOT_R; r++)
+        _mm512_storeu_ps(out + r * KERN_TILE, y[r]);
+}
+
 /* Weights in a chunk are float32. */
 DOT_INLINE void dense_unpack(uint32_t dtype, const uint8_t *tile, uint32_t from, uint32_t n, uint8_t *chunk) {
     for (uint32_t k = 0; k < n; k++)
@@ -495,6 +516,9 @@ DOT_TILES(DENSE_TILE, F32)
     DOT_UNPACK(F, PLAN)
 #define DENSE_FORMAT(F)                                                                                                          \
     DOT_STREAMS(DENSE_STREAM_TEXT, F, )                                                                                          \
+    static void dot_stream_row_##F(const uint8_t *tiles, uint64_t tile_bytes, const uint8_t *x, float *y, uint32_t n) {          \
+        dense_stream_row(DTYPE_##F, tiles, tile_bytes, (const float *)x, y, n);                                                  \
+    }                                                                                                                            \
     static void dot_unpack_##F(const uint8_t *tile, uint32_t from, uint32_t n, uint8_t *chunk) {                                 \
         dense_unpack(DTYPE_##F, tile, from, n, chunk);                                                                           \
     }
@@ -533,7 +557,8 @@ DOT_UNPACK(NVFP4, halves_split)
 #define DOT_TEXT_HALVES(F, PLAN)                                                                                                 \
     [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 8, 7, 7, dot_streams_##F, dot_unpack_##F, dot_tiles_##PLAN, dot_stream_row_##F}
 #define DOT_TEXT_UNPACKED(F, PLAN) [DTYPE_##F] = {KERN_BLOCK, KERN_LINE, 0, 7, 7, NULL, dot_unpack_##F, dot_tiles_##PLAN, NULL}
-#define DENSE_TEXT(F) [DTYPE_##F] = {1, sizeof(float), 8, 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32, NULL}
+#define DENSE_TEXT(F)                                                                                                            \
+    [DTYPE_##F] = {1, sizeof(float), 8, 110, 110, dot_streams_##F, dot_unpack_##F, dot_tiles_F32, dot_stream_row_##F}
 static const struct dot_text dot_texts[] = {
     DENSE_TEXT(F32),
     DENSE_TEXT(F16),

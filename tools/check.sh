@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make check: warnings as errors with gcc and clang, format, layers, sizes, banned functions, symbols defined twice, cppcheck.
+# make check: warnings as errors with gcc and clang, format, layers, sizes, banned functions, programs that are tracked, symbols defined twice, cppcheck.
 set -u
 cd "$(dirname "$0")/.."
 bad=0
@@ -25,11 +25,18 @@ symbols() {
     twice=$(nm build/strict-gcc/libmoat.a 2>/dev/null | awk '$2 ~ /[TDBR]/ { print $3 }' | sort | uniq -d)
     [ -z "$twice" ] && echo "none is defined twice" || { echo "defined twice: $twice"; return 1; }
 }
+# What was built does not belong into the repository.
+programs() {
+    local built
+    built=$(git ls-files -z | LC_ALL=C xargs -0 grep -laP '\A\x7fELF')
+    [ -z "$built" ] && echo "none is tracked" || { echo "built, and tracked: $built"; return 1; }
+}
 step layers python3 tools/layers.py
 step sizes python3 tools/sizes.py
 step banned tools/banned.sh
 step format format
 step scripts scripts
+step programs programs
 step "gcc -Werror" build_strict gcc
 step symbols symbols
 step "clang -Werror" build_strict clang

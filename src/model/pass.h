@@ -53,6 +53,7 @@ int load_dry_pack(struct loader *l, struct err *e) MUST_USE;
 
 /* ---- one forward ----------------------------------------------------------------------------------------------------------- */
 
+/* A piece of a gated layer: its rows at most, and the floats of one of its two products, a tile more than 16 for each row. */
 enum { PIECE_ROWS = 256, PIECE_FLOATS = PIECE_ROWS * (16 + 1) * KERN_TILE };
 enum { ROW_OPS_MAX = 24, ATTN_ROWS = 32, CTX_SERVED_MAX = 1 << 20, SPLITS_MAX = CTX_SERVED_MAX / KERN_SPLIT };
 struct row_op {

@@ -13,8 +13,8 @@ KINDS = [  # the first pattern that matches a function's name; the rest is "othe
     ("quantising activations", r"^acts_|^amx_fill"),
     ("products", r"^(dot|dense|amx)_|^matmul|^(op_)?linear|^multiply"),
     ("attention", r"^attn|^(batch|page)_|^axpy$|^kv_|^softmax|^merge|^split"),
-    ("norms, rope, gates, residuals", r"norm|rope|silu|gelu|relu|softcap|^(add|scale|divide|clamp|maximum)$|^kern_exp|finite|embed|^kern_block|^flush_rows|^(op|run|pass)_|forward"),
-    ("waiting and hand-over", r"^worker_main|^pool_|^run_items|^claim|futex|sched|wake|switch|spin|idle|syscall|entry_|irq"),
+    ("norms, rope, gates, residuals", r"norm|rope|silu|gelu|relu|softcap|^(add|scale|divide|clamp|maximum)$|^kern_exp|finite|embed|^kern_block|^flush_rows|^(op|pass|plan)_|^run_(?!again)|forward"),
+    ("waiting and hand-over", r"^worker_main|^pool_|^work$|^take_|^claim|^begin$|^run_again|futex|sched|wake|switch|spin|idle|syscall|entry_|irq"),
 ]
 ROUNDS_BEGIN = "moat: ceilings of"  # what moat bench says once the model is loaded and the machine measured
 

@@ -172,12 +172,13 @@ struct digest fs_map_sha256(struct str map); /* of all its bytes; it forgets the
 
 /* ---- pool: compute threads --------------------------------------------------------------------------------------- */
 
-/* A fixed set of threads that share out the items of one loop at a time. The caller of pool_for is one of them: a pool of 1
- * has no thread of its own. Each thread has a share of the items, items [pool_share(n, t, T), pool_share(n, t + 1, T)) for thread t
- * of T, and whoever has done his takes over what others have not begun. The loop is over when all items are done, not
- * when all threads have arrived: a thread that the kernel took off its core delays at most its own item. Waiting spins
- * briefly, then sleeps. pool_for may be called by one thread only, and not from within an item. */
-enum { POOL_THREADS_MAX = 256 };
+/* A fixed set of threads that work off lists of loops, sharing out the items of one loop at a time. The caller of pool_run is one of
+ * them: a pool of 1 has no thread of its own. Each thread has a share of the items, items [pool_share(n, t, T), pool_share(n, t + 1, T))
+ * for thread t of T, and whoever has done his takes over what others have not begun. A loop is over when all items are done, not when
+ * all threads have arrived, and whoever finishes its last item begins the next: a thread that the kernel took off its
+ * core delays at most its own item, and not even that where it may be run again. Waiting spins briefly, then sleeps. Only one thread
+ * may call, and not from within an item. */
+enum { POOL_THREADS_MAX = 256, POOL_ITEMS_MAX = 0xffff, POOL_KEPT_MAX = 0x7fff };
 struct pool;
 struct pool *pool_new(unsigned n_threads); /* 1..256; NULL when threads cannot be made */
 unsigned pool_threads(const struct pool *p);
@@ -185,9 +186,25 @@ unsigned pool_threads(const struct pool *p);
 static inline uint32_t pool_share(uint32_t n, uint32_t i, uint32_t of) {
     return (uint32_t)((uint64_t)n * i / of);
 }
-/* fn(ctx, item, thread) for item 0..n-1, thread < pool_threads: for scratch memory. What an item wrote is visible to the
- * caller and to the items of later loops. n at most 65,535. */
-void pool_for(struct pool *p, uint32_t n, void (*fn)(void *ctx, uint32_t item, unsigned thread), void *ctx);
+/* run(ctx, item, thread) for item 0..n-1, thread < pool_threads: for scratch memory. What an item wrote is visible to the caller and
+ * to the items of later loops. n at most POOL_ITEMS_MAX.
+ *
+ * With keep, an item may be run by several threads: run leaves its results in memory of `thread`, and keep, which one of them
+ * calls, puts them where others look, briefly. A thread that was late goes on running an item of a loop that is over, as far as in
+ * the next run of loops: whatever run reads then may be anything, but must be there, and give results, which nobody keeps. n at most
+ * POOL_KEPT_MAX. */
+struct pool_loop {
+    void (*run)(void *ctx, uint32_t item, unsigned thread);
+    void (*keep)(void *ctx, uint32_t item, unsigned thread); /* or NULL */
+    void *ctx;
+    uint32_t n;
+};
+/* Runs the loops one after another. They, and what their ctx point to, stay as they are until the next pool_run or pool_settle has
+ * returned. */
+void pool_run(struct pool *p, const struct pool_loop *loops, uint32_t n);
+/* One loop, and nothing of it is looked at any more. */
+void pool_for(struct pool *p, uint32_t n, void (*run)(void *ctx, uint32_t item, unsigned thread), void *ctx);
+void pool_settle(struct pool *p); /* waits for threads that are late: from here on none is within any item */
 void pool_free(struct pool *p);
 /* Where the pool's threads run. On a machine of several nodes each is bound to one, the caller of pool_new too until pool_free. */
 const struct cpu_map *pool_cpus(const struct pool *p);

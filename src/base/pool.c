@@ -1,14 +1,19 @@
-/* pool: compute threads that share out one loop at a time.
+/* pool: compute threads that work off lists of loops.
  *
- * Item i of n belongs to thread t where n*t/T <= i < n*(t+1)/T: its share, which it works off from the front; then it helps others,
- * from the end of theirs. What is left of a share is one word on a cache line of its own: generation (32 bits) | end (16) |
- * next (16). Claiming is one compare-and-swap on it: who claims from its own share meets others only when those have
- * nothing left. A word of an earlier loop stands for a share that nobody has touched, so a loop begins without writing any.
+ * Item i of n belongs to thread t where n*t/T <= i < n*(t+1)/T: its share, which it works off from the front; then it takes over what is
+ * left of others' shares. What is left of a share is one word on a cache line of its own: generation (32 bits) | end (16) | next (16).
+ * Claiming is one compare-and-swap on it: who claims from its own share meets others only when those have nothing left. A word
+ * of an earlier loop stands for a share that nobody has touched, so a loop begins without writing any.
  *
  * `loop` is generation (32) | n (32). A thread that wakes late can claim nothing of a loop that is over: all shares of it that held
- * items carry its generation and are empty, or carry a later one. `done` counts finished items, once for what a thread did of its
- * own share; the caller returns when it reaches n. A thread without work spins for a while (a loop of a small model follows the
- * one before within microseconds), then sleeps on a futex until the generation changes. */
+ * items carry its generation and are empty, or carry a later one. `done` counts finished items, once for a share; who brings it to n begins the next loop, be it the caller of pool_run or not. A thread without work spins for a while (a
+ * loop of a small model follows the one before within microseconds), then sleeps on a futex until the generation changes.
+ *
+ * The kernel takes a thread off its core for milliseconds, which are hundreds of loops, and mostly within an item. If that may be run
+ * again (pool_loop.keep), whoever has waited long enough does so: the item and how many uncounted ones its thread has finished are in
+ * `hand`, and who clears HAND_RUNNING there keeps his results and counts. The other finds out when it is back, throws its own
+ * away, and goes on wherever the loops are by then. What it reads meanwhile must stay readable: `inside` tells which
+ * run a thread looks at, and of a list nothing is reused before all have left its run. */
 #include "base.h"
 
 #include <linux/futex.h>
@@ -19,28 +24,40 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* How long who has nothing to do spins: longer than what one thread does between two loops of a step; a small part of a slice of
- * the kernel's, so that on a shared machine others get the CPU soon. A pause is 5 to 50 ns: the clock is looked at now and then. */
-enum { SPIN_NS = 50000, SPINS_UNTIMED = 64 };
+/* How long who has nothing to do spins: longer than what one thread does between two loops of a step, or an item that may be run again; a
+ * small part of a slice of the kernel's, so that on a shared machine others get the CPU soon. A pause is 5 to 50 ns: the clock is
+ * looked at now and then. */
+enum { SPIN_NS = 50000, NAP_NS = 1000000, SPINS_UNTIMED = 64 };
+
+/* What a thread has in hand of a loop whose items may be run again: generation (32 bits) | item (16) | uncounted (15) | running (1) */
+enum { HAND_RUNNING = 1, HAND_UNCOUNTED = 1, HAND_ITEM = 16 };
+
+/* A list of loops; the generation of loop i is first + i, that of the pause behind them first + n. */
+struct run {
+    const struct pool_loop *loops;
+    uint32_t n, first;
+};
 
 struct worker {
     _Alignas(64) _Atomic uint64_t left; /* of its share: generation << 32 | end << 16 | next */
+    _Atomic uint64_t hand;
+    _Alignas(64) _Atomic uint32_t inside; /* the number of the run whose loops it may look at; 0: none */
     struct pool *pool;
     pthread_t thread;
     unsigned index;
 };
 
 struct pool {
-    /* What all read and only the caller writes. */
-    _Alignas(64) _Atomic uint64_t loop; /* generation << 32 | n */
-    void (*fn)(void *ctx, uint32_t item, unsigned thread);
-    void *ctx;
+    /* What all read, and who begins a loop writes. */
+    _Alignas(64) _Atomic uint64_t loop; /* generation << 32 | n; n 0: a pause between runs */
+    _Atomic uint32_t wake;              /* futex word: the generation, for sleepers */
+    _Atomic uint32_t run;               /* its number, from 1; its loops are in runs[run % 2] */
+    struct run runs[2];
     unsigned n_threads, n_wanted;
-    _Atomic uint32_t wake; /* futex word: the generation, for sleepers */
     _Atomic bool stop;
     _Alignas(64) _Atomic uint32_t done; /* items of this generation that are finished */
     _Atomic uint32_t sleepers;
-    _Atomic bool waiting; /* the caller sleeps on `done` */
+    _Atomic bool settling; /* the caller sleeps until a thread is no longer inside */
     struct cpu_map map;
     cpu_set_t before;        /* where the caller of pool_new might run */
     struct worker workers[]; /* [0]: the caller's share, without a thread */
@@ -68,53 +85,203 @@ static bool spin(struct spin *s) {
     return now - s->start_ns < SPIN_NS;
 }
 
-static void futex_wait(_Atomic uint32_t *word, uint32_t expected) {
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+/* ns 0: for as long as it takes. */
+static void futex_wait(_Atomic uint32_t *word, uint32_t expected, long ns) {
+    const struct timespec most = {.tv_nsec = ns};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, ns ? &most : NULL, NULL, 0);
 }
 
 static void futex_wake(_Atomic uint32_t *word, int n) {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
-/* Claims an item from the share of thread `of`: the first one left for its owner, the last one for others. */
-static bool claim(struct pool *p, uint64_t loop, unsigned of, bool own, uint32_t *item) {
-    _Atomic uint64_t *left = &p->workers[of].left;
-    uint64_t was = atomic_load_explicit(left, memory_order_acquire);
+/* What a thread's word says of its share in a loop, [next, end). */
+struct left {
+    uint32_t next, end;
+    bool touched; /* by its thread or another in this loop */
+};
+
+static struct left left_of(const struct pool *p, uint64_t loop, unsigned thread, uint64_t left) {
+    if (left >> 32 == loop >> 32)
+        return (struct left){(uint32_t)(left & 0xffff), (uint32_t)(left >> 16 & 0xffff), true};
+    uint32_t n = (uint32_t)loop;
+    return (struct left){pool_share(n, thread, p->n_threads), pool_share(n, thread + 1, p->n_threads), false};
+}
+
+static uint64_t left_word(uint64_t loop, uint32_t next, uint32_t end) {
+    return loop >> 32 << 32 | end << 16 | next;
+}
+
+static bool is_over(const struct pool *p, uint64_t loop) {
+    return atomic_load_explicit(&p->loop, memory_order_acquire) != loop;
+}
+
+/* Claims the next item of a thread's own share. */
+static bool claim(struct pool *p, uint64_t loop, unsigned thread, uint32_t *item) {
+    _Atomic uint64_t *word = &p->workers[thread].left;
+    uint64_t was = atomic_load_explicit(word, memory_order_acquire);
     for (;;) {
-        uint32_t next = (uint32_t)(was & 0xffff), end = (uint32_t)(was >> 16 & 0xffff);
-        if (was >> 32 != loop >> 32) {
-            if (atomic_load_explicit(&p->loop, memory_order_acquire) != loop)
-                return false;
-            next = pool_share((uint32_t)loop, of, p->n_threads);
-            end = pool_share((uint32_t)loop, of + 1, p->n_threads);
-        }
-        if (next == end)
+        struct left left = left_of(p, loop, thread, was);
+        if (left.next == left.end || (!left.touched && is_over(p, loop)))
             return false;
-        *item = own ? next++ : --end;
-        uint64_t now = loop >> 32 << 32 | end << 16 | next;
-        if (atomic_compare_exchange_weak_explicit(left, &was, now, memory_order_acq_rel, memory_order_acquire))
+        if (atomic_compare_exchange_weak_explicit(word, &was, left_word(loop, left.next + 1, left.end), memory_order_acq_rel,
+                                                  memory_order_acquire)) {
+            *item = left.next;
             return true;
-    }
-}
-
-static void count_done(struct pool *p, uint32_t n_done, uint32_t n) {
-    if (n_done && atomic_fetch_add(&p->done, n_done) + n_done == n && atomic_load(&p->waiting))
-        futex_wake(&p->done, 1);
-}
-
-/* Runs items of a loop until none is left to claim. */
-static void run_items(struct pool *p, uint64_t loop, unsigned thread) {
-    uint32_t item, n_done = 0;
-    while (claim(p, loop, thread, true, &item)) {
-        p->fn(p->ctx, item, thread);
-        n_done++;
-    }
-    count_done(p, n_done, (uint32_t)loop);
-    for (unsigned i = 1; i < p->n_threads; i++)
-        while (claim(p, loop, (thread + i) % p->n_threads, false, &item)) {
-            p->fn(p->ctx, item, thread);
-            count_done(p, 1, (uint32_t)loop);
         }
+    }
+}
+
+/* Makes what is left of another's share the thread's own, whose share is empty: the second half of it, or all if the other has not even
+ * begun. In one piece, since weights are read ahead. */
+static bool take_over(struct pool *p, uint64_t loop, unsigned thread, unsigned from) {
+    _Atomic uint64_t *word = &p->workers[from].left;
+    uint64_t was = atomic_load_explicit(word, memory_order_acquire);
+    for (;;) {
+        struct left left = left_of(p, loop, from, was);
+        if (left.next == left.end || (!left.touched && is_over(p, loop)))
+            return false;
+        uint32_t middle = left.touched ? left.next + (left.end - left.next) / 2 : left.next;
+        if (atomic_compare_exchange_weak_explicit(word, &was, left_word(loop, left.next, middle), memory_order_acq_rel,
+                                                  memory_order_acquire)) {
+            atomic_store_explicit(&p->workers[thread].left, left_word(loop, middle, left.end), memory_order_release);
+            return true;
+        }
+    }
+}
+
+static bool take_over_any(struct pool *p, uint64_t loop, unsigned thread) {
+    for (unsigned t = 1; t < p->n_threads; t++)
+        if (take_over(p, loop, thread, (thread + t) % p->n_threads))
+            return true;
+    return false;
+}
+
+static void run_alone(const struct pool_loop *loop, unsigned thread) {
+    for (uint32_t item = 0; item < loop->n; item++) {
+        loop->run(loop->ctx, item, thread);
+        if (loop->keep)
+            loop->keep(loop->ctx, item, thread);
+    }
+}
+
+/* Begins loop i of a run, or ends it. Nobody would be quicker than who is here to run a loop of one item. */
+static void begin(struct pool *p, const struct run *r, uint32_t i, unsigned thread) {
+    for (; i < r->n && r->loops[i].n <= 1; i++)
+        run_alone(&r->loops[i], thread);
+    uint32_t generation = r->first + i;
+    atomic_store_explicit(&p->done, 0, memory_order_relaxed);
+    atomic_store(&p->loop, (uint64_t)generation << 32 | (i < r->n ? r->loops[i].n : 0));
+    atomic_store(&p->wake, generation);
+    if (atomic_load(&p->sleepers))
+        futex_wake(&p->wake, POOL_THREADS_MAX);
+}
+
+static void count_done(struct pool *p, const struct run *r, uint32_t i, uint32_t n_done, unsigned thread) {
+    if (n_done && atomic_fetch_add(&p->done, n_done) + n_done == r->loops[i].n)
+        begin(p, r, i + 1, thread);
+}
+
+/* The item in `hand` of a thread has been run by this one: keeps the results if nobody else has. */
+static bool keep(const struct pool_loop *loop, _Atomic uint64_t *hand, uint64_t running, unsigned thread) {
+    if (!atomic_compare_exchange_strong(hand, &running, running & ~(uint64_t)HAND_RUNNING))
+        return false;
+    loop->keep(loop->ctx, running >> HAND_ITEM & 0xffff, thread);
+    return true;
+}
+
+/* Runs a claimed item. How many finished ones this thread has to count now, of the uncounted ones before and this: none if another
+ * thread was before it and counted them all. */
+static uint32_t run_item(struct pool *p, const struct pool_loop *loop, uint64_t word, uint32_t item, uint32_t uncounted,
+                         unsigned thread) {
+    _Atomic uint64_t *hand = &p->workers[thread].hand;
+    uint64_t running = word >> 32 << 32 | item << HAND_ITEM | uncounted << HAND_UNCOUNTED | HAND_RUNNING;
+    if (loop->keep)
+        atomic_store_explicit(hand, running, memory_order_release);
+    loop->run(loop->ctx, item, thread);
+    return !loop->keep || keep(loop, hand, running, thread) ? uncounted + 1 : 0;
+}
+
+/* Runs items of a loop until none is left to claim; false when there was none. */
+static bool take_part(struct pool *p, const struct run *r, uint64_t word, unsigned thread) {
+    uint32_t i = (uint32_t)(word >> 32) - r->first, item;
+    bool some = false;
+    do {
+        uint32_t n_done = 0;
+        for (; claim(p, word, thread, &item); some = true)
+            n_done = run_item(p, &r->loops[i], word, item, n_done, thread);
+        count_done(p, r, i, n_done, thread);
+    } while (take_over_any(p, word, thread));
+    return some;
+}
+
+/* Runs an item that another thread has had in hand for too long; false when there is none. */
+static bool run_again(struct pool *p, const struct run *r, uint64_t word, unsigned thread) {
+    uint32_t i = (uint32_t)(word >> 32) - r->first;
+    const struct pool_loop *loop = &r->loops[i];
+    for (unsigned t = 1; loop->keep && t < p->n_threads; t++) {
+        _Atomic uint64_t *hand = &p->workers[(thread + t) % p->n_threads].hand;
+        uint64_t held = atomic_load(hand);
+        if (held >> 32 != word >> 32 || !(held & HAND_RUNNING))
+            continue;
+        loop->run(loop->ctx, held >> HAND_ITEM & 0xffff, thread);
+        if (keep(loop, hand, held, thread))
+            count_done(p, r, i, (uint32_t)(held >> HAND_UNCOUNTED & 0x7fff) + 1, thread);
+        return true;
+    }
+    return false;
+}
+
+static void sleep_on(struct pool *p, uint64_t word, long ns) {
+    atomic_fetch_add(&p->sleepers, 1);
+    futex_wait(&p->wake, (uint32_t)(word >> 32), ns);
+    atomic_fetch_sub(&p->sleepers, 1);
+}
+
+/* Takes part in a run until it is over. Who waits looks again now and then: what was being taken over when it looked first may be there
+ * to claim, and who was awake may be off its core. */
+static void work(struct pool *p, const struct run *r, unsigned thread) {
+    struct spin s = {0};
+    uint64_t word, seen = 0;
+    while ((uint32_t)((word = atomic_load_explicit(&p->loop, memory_order_acquire)) >> 32) - r->first < r->n) {
+        bool is_new = word != seen;
+        if (!is_new && spin(&s))
+            continue;
+        if (!take_part(p, r, word, thread) && !is_new && !run_again(p, r, word, thread))
+            sleep_on(p, word, NAP_NS);
+        seen = word;
+        s = (struct spin){0};
+    }
+}
+
+/* From here on the loops of the run that is returned may be looked at. */
+static const struct run *enter(struct pool *p, struct worker *w) {
+    uint32_t run;
+    do {
+        run = atomic_load(&p->run);
+        atomic_store(&w->inside, run);
+    } while (run != atomic_load(&p->run));
+    return &p->runs[run % 2];
+}
+
+static void leave(struct pool *p, struct worker *w) {
+    atomic_store(&w->inside, 0);
+    if (atomic_load(&p->settling))
+        futex_wake(&w->inside, 1);
+}
+
+/* Until no thread is inside a run but this one (0: any). */
+static void settle(struct pool *p, uint32_t but) {
+    for (unsigned t = 1; t < p->n_threads; t++) {
+        struct spin s = {0};
+        uint32_t inside;
+        while ((inside = atomic_load(&p->workers[t].inside)) && inside != but)
+            if (!spin(&s)) {
+                atomic_store(&p->settling, true);
+                futex_wait(&p->workers[t].inside, inside, 0);
+                atomic_store(&p->settling, false);
+            }
+    }
 }
 
 /* Binds the calling thread. */
@@ -126,22 +293,17 @@ static void go_to_node(const struct pool *p, unsigned thread) {
 static void *worker_main(void *arg) {
     struct worker *w = arg;
     struct pool *p = w->pool;
-    uint32_t seen = 0;
+    struct spin s = {0};
     go_to_node(p, w->index);
     while (!atomic_load_explicit(&p->stop, memory_order_acquire)) {
-        struct spin s = {0};
-        uint64_t loop;
-        do
-            loop = atomic_load_explicit(&p->loop, memory_order_acquire);
-        while (loop >> 32 == seen && spin(&s));
-        if (loop >> 32 == seen) {
-            atomic_fetch_add(&p->sleepers, 1);
-            futex_wait(&p->wake, seen);
-            atomic_fetch_sub(&p->sleepers, 1);
-            continue;
+        uint64_t word = atomic_load_explicit(&p->loop, memory_order_acquire);
+        if ((uint32_t)word) {
+            work(p, enter(p, w), w->index);
+            leave(p, w);
+            s = (struct spin){0};
+        } else if (!spin(&s)) {
+            sleep_on(p, word, 0);
         }
-        seen = (uint32_t)(loop >> 32);
-        run_items(p, loop, w->index);
     }
     return NULL;
 }
@@ -178,35 +340,36 @@ unsigned pool_threads(const struct pool *p) {
     return p->n_threads;
 }
 
-static void wait_done(struct pool *p, uint32_t n) {
-    struct spin s = {0};
-    do
-        if (atomic_load_explicit(&p->done, memory_order_acquire) == n)
-            return;
-    while (spin(&s));
-    atomic_store(&p->waiting, true);
-    for (uint32_t done; (done = atomic_load(&p->done)) != n;)
-        futex_wait(&p->done, done);
-    atomic_store(&p->waiting, false);
-}
-
-void pool_for(struct pool *p, uint32_t n, void (*fn)(void *ctx, uint32_t item, unsigned thread), void *ctx) {
-    ASSERT(n <= 0xffff);
-    if (p->n_threads == 1 || n <= 1) {
+void pool_run(struct pool *p, const struct pool_loop *loops, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        ASSERT(loops[i].n <= (loops[i].keep ? POOL_KEPT_MAX : POOL_ITEMS_MAX));
+    if (p->n_threads == 1) {
         for (uint32_t i = 0; i < n; i++)
-            fn(ctx, i, 0);
+            run_alone(&loops[i], 0);
         return;
     }
-    p->fn = fn;
-    p->ctx = ctx;
-    atomic_store_explicit(&p->done, 0, memory_order_relaxed);
-    uint64_t loop = ((atomic_load_explicit(&p->loop, memory_order_relaxed) >> 32) + 1) << 32 | n;
-    atomic_store_explicit(&p->loop, loop, memory_order_release);
-    atomic_store(&p->wake, (uint32_t)(loop >> 32));
-    if (atomic_load(&p->sleepers))
-        futex_wake(&p->wake, (int)n - 1);
-    run_items(p, loop, 0);
-    wait_done(p, n);
+    uint32_t run = atomic_load(&p->run) + 1;
+    run = run ? run : 2; /* numbers in a row are odd and even in turn */
+    struct run *r = &p->runs[run % 2];
+    *r = (struct run){loops, n, (uint32_t)(atomic_load(&p->loop) >> 32) + 1};
+    atomic_store(&p->run, run);
+    begin(p, r, 0, 0);
+    work(p, r, 0);
+    settle(p, run);
+}
+
+void pool_for(struct pool *p, uint32_t n, void (*run)(void *ctx, uint32_t item, unsigned thread), void *ctx) {
+    const struct pool_loop loop = {.run = run, .ctx = ctx, .n = n};
+    if (p->n_threads == 1 || n <= 1) {
+        run_alone(&loop, 0);
+        return;
+    }
+    pool_run(p, &loop, 1);
+    pool_settle(p);
+}
+
+void pool_settle(struct pool *p) {
+    settle(p, 0);
 }
 
 void pool_free(struct pool *p) {

@@ -78,11 +78,14 @@ static void measure_pool(struct pool *pool, struct ceilings *out) {
     enum { ROUNDS = 51, LOOPS = 100, EMPTY = 60000 };
     double loop[ROUNDS], item[ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
-        uint64_t start = clock_ns();
+        _Atomic uint32_t here[LOOPS];
+        struct pool_loop loops[LOOPS];
         for (int i = 0; i < LOOPS; i++) {
-            _Atomic uint32_t here = pool_threads(pool);
-            pool_for(pool, pool_threads(pool), meet_item, &here);
+            here[i] = pool_threads(pool);
+            loops[i] = (struct pool_loop){.run = meet_item, .ctx = &here[i], .n = pool_threads(pool)};
         }
+        uint64_t start = clock_ns();
+        pool_run(pool, loops, LOOPS);
         uint64_t met = clock_ns();
         pool_for(pool, EMPTY, empty_item, NULL);
         loop[round] = (double)(met - start) / LOOPS;

@@ -1,5 +1,6 @@
-/* forward: one batch of rows through a family. Owns the buffers of a pass, the order of its rows, and the loop that runs
- * queued row ops. The layout of a batch never moves a bit: each row's values depend on its own row and its sequence's pages. */
+/* forward: one batch of rows through a family. Owns the buffers of a pass, the order of its rows, the plan that the ops write, and the
+ * loop that runs queued row ops. The layout of a batch never moves a bit: each row's values depend on its own row and its sequence's
+ * pages. */
 #include "pass.h"
 
 #include <stdlib.h>
@@ -36,6 +37,13 @@ static size_t lay_out(struct model *m, uint8_t *base) {
     p->bad = take(base, &at, rows);
     p->jobs = take(base, &at, rows * sizeof *p->jobs);
     p->pieces = take(base, &at, (size_t)pool_threads(m->pool) * 2 * PIECE_FLOATS * sizeof *p->pieces);
+    for (int i = 0; i < 2; i++) {
+        struct plan *plan = &p->plans[i];
+        *plan = (struct plan){.loops_max = (m->hp.n_layers + 1) * PLAN_LOOPS_LAYER,
+                              .bytes = (size_t)(m->hp.n_layers + 1) * PLAN_BYTES_LAYER};
+        plan->loops = take(base, &at, plan->loops_max * sizeof *plan->loops);
+        plan->room = take(base, &at, plan->bytes);
+    }
     p->n_parts = pairs_shared(m);
     p->parts = take(base, &at, (size_t)p->n_parts * m->splits_max * m->part_bytes);
     return at;
@@ -67,56 +75,78 @@ bool pass_is_last(const struct pass *p) {
     return p->layer + 1 == p->m->hp.n_layers;
 }
 
+/* ---- the plan --------------------------------------------------------------------------------------------------------------- */
+
+void *plan_copy(struct pass *p, const void *ctx, size_t bytes) {
+    struct plan *plan = p->plan;
+    void *to = plan->room + plan->used;
+    plan->used += (bytes + 15) / 16 * 16;
+    ASSERT(plan->used <= plan->bytes);
+    return memcpy(to, ctx, bytes);
+}
+
+void plan_kept_loop(struct pass *p, const struct pool_loop *loop) {
+    struct plan *plan = p->plan;
+    ASSERT(plan->n_loops < plan->loops_max);
+    plan->loops[plan->n_loops++] = *loop;
+}
+
+void plan_loop(struct pass *p, uint32_t n, void (*run)(void *ctx, uint32_t item, unsigned thread), void *ctx) {
+    plan_kept_loop(p, &(struct pool_loop){.run = run, .ctx = ctx, .n = n});
+}
+
 /* ---- row ops ----------------------------------------------------------------------------------------------------------------- */
 
 struct row_op *pass_queue(struct pass *p, void (*run)(struct pass *p, const struct row_op *op, uint32_t row)) {
     ASSERT(p->n_ops < ROW_OPS_MAX);
     struct row_op *op = &p->ops[p->n_ops++];
-    *op = (struct row_op){.run = run};
+    *op = (struct row_op){.run = run, .layer = p->layer};
     return op;
 }
 
-void pass_note_fault(struct pass *p, uint32_t row) {
+void pass_note_fault(struct pass *p, uint32_t layer, uint32_t row) {
     uint16_t *fault = &p->faults[p->origin[row]];
     if (*fault == 0)
-        *fault = (uint16_t)(p->layer + 1);
+        *fault = (uint16_t)(layer + 1);
 }
 
-void pass_check_finite(struct pass *p, enum slot slot, uint32_t n, uint32_t row) {
+void pass_check_finite(struct pass *p, const struct row_op *op, enum slot slot, uint32_t n, uint32_t row) {
     float *x = pass_at(p, slot, row);
     if (p->m->kern->finite(n, x))
         return;
-    pass_note_fault(p, row);
+    pass_note_fault(p, op->layer, row);
     memset(x, 0, n * sizeof *x);
 }
 
 struct flush_loop {
     struct pass *p;
+    const struct row_op *ops;
     enum slot from;
-    unsigned kinds;
-    uint32_t rows; /* in an item */
+    uint32_t n_ops, n_rows, rows; /* rows: in an item */
+    uint32_t layer;
+    struct kern_acts acts[2]; /* of no rows where they are not wanted */
 };
 
-static void fill_acts(struct pass *p, enum kern_acts_kind kind, enum slot from, uint32_t first, uint32_t end) {
+static void fill_acts(const struct flush_loop *loop, struct kern_acts acts, uint32_t first, uint32_t end) {
+    struct pass *p = loop->p;
     memset(p->bad + first, 0, end - first);
-    p->m->kern->acts_fill(&p->acts[kind], pass_at(p, from, 0), p->m->width[from], first, end, p->bad);
+    p->m->kern->acts_fill(&acts, pass_at(p, loop->from, 0), p->m->width[loop->from], first, end, p->bad);
     for (uint32_t row = first; row < end; row++)
         if (p->bad[row])
-            pass_note_fault(p, row);
+            pass_note_fault(p, loop->layer, row);
 }
 
 static void flush_rows(void *ctx, uint32_t item, unsigned thread) {
     const struct flush_loop *loop = ctx;
-    struct pass *p = loop->p;
-    uint32_t first = item * loop->rows, end = first + loop->rows < p->n_rows ? first + loop->rows : p->n_rows;
+    uint32_t first = item * loop->rows, end = first + loop->rows < loop->n_rows ? first + loop->rows : loop->n_rows;
     (void)thread;
     kern_fp_assert();
-    for (uint32_t i = 0; i < p->n_ops; i++)
+    for (uint32_t i = 0; i < loop->n_ops; i++)
         for (uint32_t row = first; row < end; row++)
-            p->ops[i].run(p, &p->ops[i], row);
+            loop->ops[i].run(loop->p, &loop->ops[i], row);
     for (int kind = 0; kind < 2; kind++)
-        if (loop->kinds & 1u << kind)
-            fill_acts(p, (enum kern_acts_kind)kind, loop->from, first, end);
+        if (loop->acts[kind].rows)
+            fill_acts(loop, loop->acts[kind], first, end);
 }
 
 /* Whole panels, two items a thread at least while there are enough of them. */
@@ -127,12 +157,16 @@ static uint32_t rows_shared(const struct pass *p) {
 }
 
 void pass_flush(struct pass *p, enum slot from, uint32_t k, unsigned kinds) {
+    struct flush_loop loop = {
+        .p = p, .from = from, .n_ops = p->n_ops, .n_rows = p->n_rows, .rows = rows_shared(p), .layer = p->layer};
     for (int kind = 0; kind < 2; kind++) {
         p->acts[kind].rows = p->n_rows;
         p->acts[kind].k = k;
+        if (kinds >> kind & 1)
+            loop.acts[kind] = p->acts[kind];
     }
-    struct flush_loop loop = {p, from, kinds, rows_shared(p)};
-    pool_for(p->m->pool, (p->n_rows + loop.rows - 1) / loop.rows, flush_rows, &loop);
+    loop.ops = plan_copy(p, p->ops, p->n_ops * sizeof *p->ops);
+    plan_loop(p, (p->n_rows + loop.rows - 1) / loop.rows, flush_rows, plan_copy(p, &loop, sizeof loop));
     p->n_ops = 0;
 }
 
@@ -203,8 +237,12 @@ void model_forward(struct model *m, struct kv *kv, const struct row *rows, uint3
     sort_rows(p, rows, n_rows);
     number_outputs(p, rows, n_rows);
     find_jobs(p);
+    p->plan = &p->plans[p->plan == &p->plans[0]];
+    p->plan->n_loops = 0;
+    p->plan->used = 0;
     m->family->forward(p);
     ASSERT(p->kept_wanted && p->n_ops == 0);
+    pool_run(m->pool, p->plan->loops, p->plan->n_loops);
     for (uint32_t i = 0; i < n_rows; i++)
         if (kv_length(kv, rows[i].seq) <= rows[i].pos)
             kv_advance(kv, rows[i].seq, rows[i].pos + 1);

@@ -145,6 +145,7 @@ int model_open(const struct gguf *g, const struct model_opts *opts, struct model
 void model_close(struct model *m) {
     if (!m)
         return;
+    pool_settle(m->pool);
     mem_free(&m->weights);
     mem_free(&m->scratch);
     arena_free(&m->arena);

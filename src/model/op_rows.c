@@ -121,7 +121,7 @@ void op_rope(struct pass *p, const struct rope *rope, enum slot table) {
 
 /* Behind the clamp a NaN would look like a limit. */
 static void run_clamp(struct pass *p, const struct row_op *op, uint32_t row) {
-    pass_check_finite(p, op->a, op->n, row);
+    pass_check_finite(p, op, op->a, op->n, row);
     kern_of(p)->clamp(op->n, pass_at(p, op->a, row), op->s);
 }
 
@@ -165,7 +165,7 @@ static void run_act(struct pass *p, const struct row_op *op, uint32_t row) {
     case ACT_GELU_TANH: kern->gelu_tanh(op->n, x, x); break;
     case ACT_GELU_ERF: kern->gelu_erf(op->n, x, x); break;
     case ACT_RELU2:
-        pass_check_finite(p, op->a, op->n, row);
+        pass_check_finite(p, op, op->a, op->n, row);
         kern->relu2(op->n, x, x);
         break;
     }
@@ -205,18 +205,32 @@ static void swap_rows(struct pass *p, unsigned slots, uint32_t a, uint32_t b) {
     p->origin[b] = origin;
 }
 
-/* Row output_row[i] goes to place i. What was at i goes where that row was, and is looked for there when its turn comes. Few
- * rows or one layer's worth: not worth a loop of its own. */
-void op_wanted(struct pass *p, unsigned slots) {
-    ASSERT(!p->kept_wanted && pass_is_last(p));
-    pass_flush(p, SLOT_X, 0, 0);
-    for (uint32_t i = 0; i < p->n_wanted; i++) {
+struct wanted {
+    struct pass *p;
+    unsigned slots;
+    uint32_t n;
+};
+
+/* Row output_row[i] goes to place i. What was at i goes where that row was, and is looked for there when its turn comes. */
+static void move_wanted(void *ctx, uint32_t item, unsigned thread) {
+    const struct wanted *wanted = ctx;
+    struct pass *p = wanted->p;
+    (void)item, (void)thread;
+    for (uint32_t i = 0; i < wanted->n; i++) {
         uint32_t from = p->output_row[i];
         while (from < i)
             from = p->output_row[from];
         if (from != i)
-            swap_rows(p, slots, i, from);
+            swap_rows(p, wanted->slots, i, from);
     }
+}
+
+/* Few rows or one layer's worth: not worth more than one item. */
+void op_wanted(struct pass *p, unsigned slots) {
+    ASSERT(!p->kept_wanted && pass_is_last(p));
+    pass_flush(p, SLOT_X, 0, 0);
+    struct wanted wanted = {p, slots, p->n_wanted};
+    plan_loop(p, 1, move_wanted, plan_copy(p, &wanted, sizeof wanted));
     p->n_rows = p->n_wanted;
     p->kept_wanted = true;
 }

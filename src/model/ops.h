@@ -2,10 +2,10 @@
  * straight row of op_* calls). It sees slots, weights and numbers; packed bytes, KV pages and threads are below the ops.
  *
  *     op_rms_norm(p, SLOT_X, &l->attn_norm, SLOT_H);                 // rowwise: queued
- *     op_qkv(p, SLOT_H, &l->attn);                                   // products: run what is queued, then themselves
+ *     op_qkv(p, SLOT_H, &l->attn);                                   // products: behind what is queued
  *
- * Rowwise ops only queue; the next product or attention runs what is queued, panel by panel of rows, in one parallel loop
- * together with the quantisation of its input. A product's scale, bias and gate follow while its outputs are in cache. So fusing
+ * Ops compute nothing themselves: they plan loops, which run when the family's forward has returned. Rowwise ops only queue; the next
+ * product or attention plans what is queued, panel by panel of rows, as one parallel loop together with the quantisation of its input. A product's scale, bias and gate follow while its outputs are in cache. So fusing
  * needs no fused ops, and no rounding that numerics names is skipped. */
 #pragma once
 

@@ -59,33 +59,42 @@ enum { ROW_OPS_MAX = 24, ATTN_ROWS = 32, CTX_SERVED_MAX = 1 << 20, SPLITS_MAX = 
 struct row_op {
     void (*run)(struct pass *p, const struct row_op *op, uint32_t row);
     enum slot a, b, c;
-    uint32_t n, heads, period;
+    uint32_t n, heads, period, layer;
     float s;
     const void *with; /* weights, a rope: what run expects */
 };
-/* Up to ATTN_ROWS consecutive rows of one sequence; attn is filled anew in each layer. */
+/* Up to ATTN_ROWS consecutive rows of one sequence. */
 struct attn_job {
-    struct kern_attn attn;
     uint32_t row, n_rows; /* of the pass */
-    uint32_t first, end;  /* splits */
+};
+
+/* What a forward does: the ops of a family write it down, then the pool works it off. The items of its loops read what was written down,
+ * and of the pass only what stays as it is. Room: for what ops write down, more than any family's layer needs. */
+enum { PLAN_LOOPS_LAYER = 24, PLAN_BYTES_LAYER = 16 << 10 };
+struct plan {
+    struct pool_loop *loops;
+    uint8_t *room;
+    size_t used, bytes;
+    uint32_t n_loops, loops_max;
 };
 
 struct pass {
     struct model *m;
     struct kv *kv;
-    uint32_t n_rows, n_wanted, layer;
-    bool kept_wanted;     /* op_wanted has been called */
-    struct row *rows;     /* sorted by sequence, then as given */
-    uint32_t *origin;     /* [row]: its index in the caller's batch */
-    uint64_t *keys;       /* [row]: scratch of sorting */
-    uint32_t *output_row; /* [i-th logits row]: which row of the pass, before op_wanted */
+    uint32_t n_rows, n_wanted, layer; /* that ops are planned for */
+    bool kept_wanted;                 /* op_wanted has been called */
+    struct row *rows;                 /* sorted by sequence, then as given */
+    uint32_t *origin;                 /* [row]: its index in the caller's batch */
+    uint64_t *keys;                   /* [row]: scratch of sorting */
+    uint32_t *output_row;             /* [i-th logits row]: which row of the pass, before op_wanted */
     float *slot[SLOTS];
     struct kern_acts acts[2]; /* by kern_acts_kind */
     uint8_t *bad;             /* [row]: what acts_fill flags */
     uint16_t *faults;         /* the caller's */
     float *logits;
-    float *pieces; /* [threads][2][PIECE_FLOATS]: a gate and what it is to multiply, in a cache of the thread's */
-    struct row_op ops[ROW_OPS_MAX];
+    float *pieces;               /* [threads][2][PIECE_FLOATS]: a gate and what it is to multiply, in a cache of the thread's */
+    struct plan plans[2], *plan; /* in turn: threads that are late may still look at the one before (pool_run) */
+    struct row_op ops[ROW_OPS_MAX]; /* queued */
     uint32_t n_ops;
     struct attn_job *jobs;
     uint32_t n_jobs;
@@ -114,12 +123,17 @@ static inline float *pass_at(const struct pass *p, enum slot s, uint32_t row) {
     return p->slot[s] + (size_t)row * p->m->width[s];
 }
 struct row_op *pass_queue(struct pass *p, void (*run)(struct pass *p, const struct row_op *op, uint32_t row));
-/* Runs what is queued on all rows, then quantises (or lays out) `from` for the kinds of products in the mask (1 << kind). */
+/* Plans a loop over n items, behind those planned before. ctx comes from plan_copy. */
+void plan_loop(struct pass *p, uint32_t n, void (*run)(void *ctx, uint32_t item, unsigned thread), void *ctx);
+void plan_kept_loop(struct pass *p, const struct pool_loop *loop); /* with what pool_loop calls keep */
+void *plan_copy(struct pass *p, const void *ctx, size_t bytes);    /* that lives as long as the plan */
+/* Plans to run what is queued on all rows, then to quantise (or lay out) `from` for the kinds of products in the mask (1 << kind). */
 void pass_flush(struct pass *p, enum slot from, uint32_t k, unsigned kinds);
-void pass_note_fault(struct pass *p, uint32_t row);
+/* Of a row of the pass, while it runs. */
+void pass_note_fault(struct pass *p, uint32_t layer, uint32_t row);
 /* A row of n values with a NaN or an infinity among them is a fault, and becomes zeros: what is no number must not reach the cache
  * (a weight of 0 would not keep it from the rows that do not see it). */
-void pass_check_finite(struct pass *p, enum slot slot, uint32_t n, uint32_t row);
+void pass_check_finite(struct pass *p, const struct row_op *op, enum slot slot, uint32_t n, uint32_t row);
 
 /* ---- kv, for ops ------------------------------------------------------------------------------------------------------------ */
 

@@ -228,6 +228,99 @@ static void pool_takes_over_what_a_late_thread_has_not_begun(void **state) {
     assert_int_equal(pool_share(10, 3, 3), 10);
 }
 
+enum { RUN_LOOPS = 40 };
+
+/* Items of loop i add up what those of loop i - 1 left behind. */
+struct chain {
+    const _Atomic uint64_t *before;
+    _Atomic uint64_t *sum;
+    uint32_t n;
+};
+
+static void chain_item(void *ctx, uint32_t item, unsigned thread) {
+    const struct chain *c = ctx;
+    (void)thread;
+    atomic_fetch_add(c->sum, *c->before % 1000 + item);
+}
+
+static void pool_runs_loops_in_order(void **state) {
+    (void)state;
+    for (unsigned threads = 1; threads <= 4; threads++) {
+        struct pool *p = pool_new(threads);
+        for (uint32_t round = 0; round < 300; round++) {
+            struct chain chain[RUN_LOOPS];
+            struct pool_loop loops[RUN_LOOPS];
+            _Atomic uint64_t sums[RUN_LOOPS + 1] = {7};
+            uint64_t expected = 7;
+            for (uint32_t i = 0; i < RUN_LOOPS; i++) {
+                chain[i] = (struct chain){.before = &sums[i], .sum = &sums[i + 1], .n = (i + round) % 5};
+                loops[i] = (struct pool_loop){.run = chain_item, .ctx = &chain[i], .n = chain[i].n};
+            }
+            pool_run(p, loops, RUN_LOOPS);
+            for (uint32_t i = 0; i < RUN_LOOPS; i++) {
+                expected = chain[i].n * (expected % 1000) + chain[i].n * (chain[i].n - 1) / 2 * (chain[i].n > 0);
+                assert_int_equal(sums[i + 1], expected);
+            }
+            pool_settle(p); /* the next round's loops are at the same place */
+        }
+        pool_run(p, NULL, 0);
+        pool_free(p);
+    }
+}
+
+/* Who runs an item first is late: it comes back only when it is let go. */
+enum { LATE_ITEMS = 4, LATE_THREADS_MAX = 4 };
+struct late {
+    _Atomic uint32_t runs, kept[LATE_ITEMS];
+    uint32_t late_item;
+    _Atomic bool let_go;
+    uint32_t result[LATE_THREADS_MAX], results[LATE_ITEMS];
+};
+
+static void late_run(void *ctx, uint32_t item, unsigned thread) {
+    struct late *l = ctx;
+    if (item == l->late_item && atomic_fetch_add(&l->runs, 1) == 0)
+        while (!atomic_load(&l->let_go))
+            ;
+    l->result[thread] = item + 100;
+}
+
+static void late_keep(void *ctx, uint32_t item, unsigned thread) {
+    struct late *l = ctx;
+    l->results[item] = l->result[thread];
+    atomic_fetch_add(&l->kept[item], 1);
+}
+
+/* Two loops on; whoever waits in late_run is still there. */
+static void let_go(void *ctx, uint32_t item, unsigned thread) {
+    struct late *l = ctx;
+    (void)item, (void)thread;
+    atomic_store(&l->let_go, true);
+}
+
+/* Whichever item and whichever thread it is: the caller's too. The item counts once, and results of who comes late are not kept. */
+static void pool_runs_again_what_a_late_thread_holds(void **state) {
+    (void)state;
+    for (unsigned threads = 2; threads <= LATE_THREADS_MAX; threads++) {
+        struct pool *p = pool_new(threads);
+        for (uint32_t item = 0; item < LATE_ITEMS; item++) {
+            struct late l = {.late_item = item};
+            struct chain between = {.before = &(_Atomic uint64_t){0}, .sum = &(_Atomic uint64_t){0}};
+            const struct pool_loop loops[] = {{.run = late_run, .keep = late_keep, .ctx = &l, .n = LATE_ITEMS},
+                                              {.run = chain_item, .ctx = &between, .n = 8},
+                                              {.run = let_go, .ctx = &l, .n = 1}};
+            pool_run(p, loops, sizeof loops / sizeof *loops);
+            pool_settle(p);
+            assert_true(atomic_load(&l.runs) >= 2);
+            for (uint32_t i = 0; i < LATE_ITEMS; i++) {
+                assert_int_equal(atomic_load(&l.kept[i]), 1);
+                assert_int_equal(l.results[i], i + 100);
+            }
+        }
+        pool_free(p);
+    }
+}
+
 static void put_file(const char *folder, const char *path, const char *text) {
     char full[256];
     snprintf(full, sizeof full, "%s/%s", folder, path);
@@ -369,6 +462,8 @@ int main(void) {
         cmocka_unit_test(a_map_is_guarded_by_name),
         cmocka_unit_test(pool_runs_every_item_once),
         cmocka_unit_test(pool_takes_over_what_a_late_thread_has_not_begun),
+        cmocka_unit_test(pool_runs_loops_in_order),
+        cmocka_unit_test(pool_runs_again_what_a_late_thread_holds),
         cmocka_unit_test(quotas_of_cgroups),
         cmocka_unit_test(nodes_of_a_machine),
         cmocka_unit_test(mbox_keeps_the_order),

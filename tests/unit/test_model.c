@@ -89,6 +89,22 @@ static void batches_move_no_bit(void **state) {
         assert_int_equal(faults[i], 0);
 }
 
+/* Three threads on fewer cores, or beside other processes: some are late. */
+static void row_by_row_moves_no_bit(void **state) {
+    struct fixture *f = *state;
+    float a[N_VOCAB_MAX], b[N_VOCAB_MAX];
+    uint16_t faults[1] = {0};
+    open_all(f);
+    alone(f, 1, 60, a);
+    for (int round = 0; round < 30; round++) {
+        kv_truncate(f->kv, 1, 0);
+        assert_true(kv_reserve(f->kv, 1, 60));
+        for (uint32_t i = 0; i < 60; i++)
+            model_forward(f->model, f->kv, &(struct row){.seq = 1, .pos = i, .token = 1 + i, .want_logits = true}, 1, b, faults);
+        assert_memory_equal(b, a, model_info(f->model)->n_vocab * sizeof(float));
+    }
+}
+
 static void no_rows_and_no_logits(void **state) {
     struct fixture *f = *state;
     uint16_t faults[1] = {0};
@@ -205,6 +221,7 @@ static void refuses_a_q8_cache_that_does_not_divide(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(batches_move_no_bit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(row_by_row_moves_no_bit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_rows_and_no_logits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_fault_stays_in_its_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_and_values_must_be_finite, set_up, tear_down),

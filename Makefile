@@ -114,8 +114,8 @@ $(TESTS:=.o): $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags | setup-test
 $(TESTS): %: %.o $(BUILD)/libmoat.a $(DEPS_OBJ)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(SAN) $(TEST_WRAP) $(LDFLAGS) -o $@ $< $(BUILD)/libmoat.a -lcmocka $(LIBS)
-# The calls that tests/fault makes fail.
-$(filter $(BUILD)/tests/fault/%,$(TESTS)): private TEST_WRAP := -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat
+# The calls that tests/fault makes fail, or looks at.
+$(filter $(BUILD)/tests/fault/%,$(TESTS)): private TEST_WRAP := -Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=renameat,--wrap=unlinkat
 # tests/sim has its own clock and its own model.
 $(filter $(BUILD)/tests/sim/%,$(TESTS)): private TEST_WRAP := -Wl,--wrap=clock_ns,--wrap=model_forward
 # The AVX-512 products run there on AVX2, through SIMDe.

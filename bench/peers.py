@@ -58,10 +58,10 @@ class Foreign:
         return max(0.0, self.busy - own) / (self.at * os.cpu_count())
 
 
-def run_counted(command):
+def run_counted(command, stderr=subprocess.DEVNULL):
     """(output, CPU seconds) of a command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    out = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if out.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with status {out.returncode}")
@@ -165,7 +165,7 @@ class LlamaBatchedBench:
         prompt = 1
         with Foreign() as f:
             out, cpu = run_counted([*self.command, "-m", model, "-t", str(threads), "-c", str((test.n + prompt) * test.seqs + 64),
-                                    "-npp", str(prompt), "-ntg", str(test.n), "-npl", str(test.seqs)])
+                                    "-npp", str(prompt), "-ntg", str(test.n), "-npl", str(test.seqs)], stderr=subprocess.STDOUT)  # ik_llama.cpp's table
         rows = [[c.strip() for c in line.split("|")[1:-1]] for line in out.splitlines() if re.match(r"\|\s*\d", line)]
         return Sample(float(rows[-1][6]) * 1e9, None, f.share(cpu))
 

@@ -178,7 +178,7 @@ struct digest fs_map_sha256(struct str map); /* of all its bytes; it forgets the
  * all threads have arrived, and whoever finishes its last item begins the next: a thread that the kernel took off its
  * core delays at most its own item, and not even that where it may be run again. Waiting spins briefly, then sleeps. Only one thread
  * may call, and not from within an item. */
-enum { POOL_THREADS_MAX = 256, POOL_ITEMS_MAX = 0xffff, POOL_KEPT_MAX = 0x7fff };
+enum { POOL_THREADS_MAX = 256, POOL_ITEMS_MAX = 0xffff, POOL_KEPT_MAX = 0x7fff, POOL_STACK = 4 << 20 };
 struct pool;
 struct pool *pool_new(unsigned n_threads); /* 1..256; NULL when threads cannot be made */
 unsigned pool_threads(const struct pool *p);

@@ -308,6 +308,16 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
+static int start_worker(struct worker *w) {
+    pthread_attr_t attr;
+    if (pthread_attr_init(&attr) != 0)
+        return -1;
+    int r = pthread_attr_setstacksize(&attr, POOL_STACK);
+    r = r ? r : pthread_create(&w->thread, &attr, worker_main, w);
+    pthread_attr_destroy(&attr);
+    return r;
+}
+
 struct pool *pool_new(unsigned n_threads) {
     if (n_threads < 1 || n_threads > POOL_THREADS_MAX)
         return NULL;
@@ -322,7 +332,7 @@ struct pool *pool_new(unsigned n_threads) {
         cpus_map("/sys/devices/system", &p->before, &p->map);
     for (unsigned i = 1; i < n_threads; i++) {
         p->workers[i] = (struct worker){.pool = p, .index = i};
-        if (pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]) != 0) {
+        if (start_worker(&p->workers[i]) != 0) {
             pool_free(p);
             return NULL;
         }

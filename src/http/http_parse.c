@@ -140,6 +140,9 @@ static int on_head(llhttp_t *ll) {
     req->expects_continue = !req->http_1_0 && name_is(expect, "100-continue");
     if (expect.n && !name_is(expect, "100-continue"))
         return bad(p, 417, "the only expectation that is met is 100-continue");
+    struct str coding = http_req_field(req, "content-encoding");
+    if (coding.n && !name_is(coding, "identity"))
+        return bad(p, 415, "the body is compressed or otherwise coded: send it as it is, without Content-Encoding");
     return judge_line(p) < 0 || judge_length(p) < 0 || split_target(p) < 0 ? -1 : 0;
 }
 

@@ -113,14 +113,16 @@ static void release_res(struct conn *c) {
     c->parser = NULL;
 }
 
-static void conn_close(struct conn *c) {
+/* With reset, the client hears of it, and what the kernel still holds for it goes too. */
+static void conn_end(struct conn *c, bool reset) {
     if (c->state == CONN_CLOSED)
         return;
     bool busy = c->state == CONN_BUSY;
     void (*gone)(void *ctx) = c->res.gone;
     void *gone_ctx = c->res.gone_ctx;
     c->state = CONN_CLOSED;
-    uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
+    if (!reset || uv_tcp_close_reset(&c->tcp, on_conn_closed) < 0)
+        uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
     uv_close((uv_handle_t *)&c->timer, on_conn_closed);
     uv_close((uv_handle_t *)&c->write_timer, on_conn_closed);
     release_res(c);
@@ -128,13 +130,13 @@ static void conn_close(struct conn *c) {
         gone(gone_ctx);
 }
 
-/* The client takes nothing: what the kernel still holds for it goes too, and it hears of it. */
+static void conn_close(struct conn *c) {
+    conn_end(c, false);
+}
+
+/* The client takes nothing. */
 static void conn_reset(struct conn *c) {
-    const struct linger at_once = {.l_onoff = 1};
-    int fd;
-    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
-        (void)!setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    conn_close(c);
+    conn_end(c, true);
 }
 
 /* Everything is sent: says so to the client and waits a little for it to go. */

@@ -431,6 +431,16 @@ static int collect_garbage(struct store *s, const struct index *index, uint64_t 
     return r;
 }
 
+/* On a full disk packed weights make room: the next start packs them again. */
+static int write_index_somehow(struct store *s, const struct index *index, uint64_t *freed, struct err *e) {
+    struct err first = {0};
+    if (write_index(s, index, &first) == 0)
+        return 0;
+    uint64_t room = store_packed_drop(s->dir, true);
+    *freed += room;
+    return room ? write_index(s, index, e) : err_set(e, first.code, first.where, "%s", first.msg);
+}
+
 static int remove_locked(struct store *s, const char *ref, uint64_t *freed, struct err *e) {
     struct index index;
     size_t at = 0;
@@ -441,12 +451,12 @@ static int remove_locked(struct store *s, const char *ref, uint64_t *freed, stru
     if (r == 0) {
         index.n--;
         memmove(&index.rows[at], &index.rows[at + 1], (index.n - at) * sizeof index.rows[0]);
-        r = write_index(s, &index, e);
+        r = write_index_somehow(s, &index, freed, e);
     }
     if (r == 0)
         r = collect_garbage(s, &index, freed, e);
     if (r == 0)
-        *freed += store_packed_drop(s->dir);
+        *freed += store_packed_drop(s->dir, false);
     store_index_free(&index);
     return r;
 }

@@ -61,8 +61,8 @@ int store_import(struct store *s, int fd, const struct store_facts *facts, const
  * the STORE_PACKED_FILES_MAX used last stay. */
 enum { STORE_PACKED_FILES_MAX = 8 };
 int store_packed(const char *home, const struct digest *source, unsigned version, bool file);
-/* Removes what belongs to blobs that the store does not hold; returns the bytes. */
-uint64_t store_packed_drop(int home_dir);
+/* Removes what belongs to blobs that the store does not hold, or to all; returns the bytes. */
+uint64_t store_packed_drop(int home_dir, bool all);
 
 /* Takes the ref away, and every blob that no manifest needs any more; *freed counts their bytes. */
 int store_remove(struct store *s, const char *ref, uint64_t *freed, struct err *e) MUST_USE;

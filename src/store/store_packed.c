@@ -79,7 +79,7 @@ int store_packed(const char *home, const struct digest *source, unsigned version
     return fd;
 }
 
-uint64_t store_packed_drop(int home_dir) {
+uint64_t store_packed_drop(int home_dir, bool all) {
     DIR *list = entries_of(home_dir, "packed");
     const size_t n = sizeof blob_prefix - 1;
     uint64_t bytes = 0;
@@ -91,7 +91,7 @@ uint64_t store_packed_drop(int home_dir) {
             !digest_parse((struct str){d->d_name + n, 64}, &digest))
             continue;
         snprintf(blob, sizeof blob, "blobs/sha256/%.64s", d->d_name + n);
-        if (faccessat(home_dir, blob, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+        if ((all || faccessat(home_dir, blob, F_OK, AT_SYMLINK_NOFOLLOW) < 0) &&
             fstatat(dirfd(list), d->d_name, &is, AT_SYMLINK_NOFOLLOW) == 0 && unlinkat(dirfd(list), d->d_name, 0) == 0)
             bytes += (uint64_t)is.st_size;
     }

@@ -1,6 +1,6 @@
 /* The n-th call that the store's state depends on fails, for every n: the store stays whole, and the same work done again succeeds.
  *
- * The calls are the linker's --wrap of openat, write, fsync, renameat, unlinkat (see the Makefile): everything else is the real program. */
+ * The calls are the linker's --wrap of openat, write, fsync and renameat (see the Makefile): everything else is the real program. */
 #include "../unit/unit.h"
 
 #include "store/store.h"
@@ -13,6 +13,7 @@
 
 static int countdown; /* > 0: the call that takes it to 0 fails; 0: none does */
 static int reason;
+static bool disk_full; /* until packed weights are removed */
 
 static bool fails(void) {
     if (countdown == 0 || --countdown > 0)
@@ -28,13 +29,15 @@ int __real_renameat(int from_dir, const char *from, int to_dir, const char *to);
 int __wrap_openat(int dir, const char *path, int flags, int mode);
 ssize_t __wrap_write(int fd, const void *p, size_t n);
 int __wrap_fsync(int fd);
+int __real_unlinkat(int dir, const char *path, int flags);
 int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to);
+int __wrap_unlinkat(int dir, const char *path, int flags);
 
 int __wrap_openat(int dir, const char *path, int flags, int mode) {
     return fails() ? -1 : __real_openat(dir, path, flags, mode);
 }
 ssize_t __wrap_write(int fd, const void *p, size_t n) {
-    if (fails()) { /* a full disk takes some bytes first */
+    if (disk_full || fails()) { /* a full disk takes some bytes first */
         if (n > 1 && __real_write(fd, p, n / 2) < 0)
             abort();
         errno = reason;
@@ -47,6 +50,11 @@ int __wrap_fsync(int fd) {
 }
 int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to) {
     return fails() ? -1 : __real_renameat(from_dir, from, to_dir, to);
+}
+
+int __wrap_unlinkat(int dir, const char *path, int flags) {
+    disk_full = disk_full && strncmp(path, "sha256-", 7) != 0;
+    return __real_unlinkat(dir, path, flags);
 }
 
 static int unlink_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
@@ -133,7 +141,35 @@ static void every_call_fails_once(void **state) {
     }
 }
 
+/* Whoever removes a model because the disk is full: its packed weights make room for the new index. */
+static void a_full_disk_lets_go_of_a_model(void **state) {
+    (void)state;
+    char home[] = "/tmp/moat-fault-XXXXXX";
+    struct store *s;
+    struct store_entry entry;
+    uint64_t freed;
+    struct err e = {0};
+    assert_non_null(mkdtemp(home));
+    assert_int_equal(store_open(home, STORE_CREATE, &s, NULL), 0);
+    assert_int_equal(import(s, "weights", "m:v1", NULL), 0);
+    for (int packed = 0; packed <= 1; packed++) {
+        int fd = packed ? store_packed(home, &(struct digest){{1}}, 1, false) : -1;
+        if (packed)
+            assert_true(fd >= 0 && __real_write(fd, "packed", 6) == 6 && close(fd) == 0);
+        assert_int_equal(store_find(s, "m:v1", &entry, NULL), 0);
+        disk_full = true;
+        reason = ENOSPC;
+        int r = store_remove(s, "m:v1", &freed, &e);
+        disk_full = false;
+        assert_int_equal(r, packed ? 0 : ERR_ENV);
+        assert_whole(s, home, !packed);
+    }
+    assert_true(freed > 6);
+    store_close(s);
+    assert_int_equal(nftw(home, unlink_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_call_fails_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_call_fails_once), cmocka_unit_test(a_full_disk_lets_go_of_a_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,22 @@ class Skip(Exception):
     pass
 
 
+class Checks:
+    """Of a script that is one long test: counts them, names what failed, and ends the script."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def __call__(self, name, ok, detail=""):
+        self.passed, self.failed = self.passed + bool(ok), self.failed + (not ok)
+        if not ok:
+            print(f"FAIL {name}: {detail}")
+
+    def end(self):
+        print(f"{self.passed} passed, {self.failed} failed")
+        sys.exit(self.failed > 0)
+
+
 class Server:
     """The server on a free port, with models or all of a store. Without either: the scripted engine (fake_engine.c) behind a file that nobody reads."""
 

@@ -6,20 +6,15 @@ import os
 import sqlite3
 import subprocess
 
+from harness import Checks
+
 MOAT = os.environ.get("MOAT", "build/moat")
 MODEL = "tests/golden/models/" + sorted(os.listdir("tests/golden/models"))[0]
 QUIET = ["--noise", "100"]
 ENV = {**os.environ, "MOAT_THREADS": "1"}
 LLAMA_BENCH = set("build_commit cpu_info backends model_filename model_type model_size model_n_params n_batch n_ubatch n_threads type_k type_v n_prompt "
                   "n_gen n_depth test_time avg_ns stddev_ns avg_ts stddev_ts samples_ns samples_ts".split())
-passed = failed = 0
-
-
-def check(name, ok, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(ok), failed + (not ok)
-    if not ok:
-        print(f"FAIL {name}: {detail}")
+check = Checks()
 
 
 def run(*args):
@@ -90,5 +85,4 @@ records()
 start()
 ceilings()
 errors()
-print(f"{passed} passed, {failed} failed")
-raise SystemExit(failed > 0)
+check.end()

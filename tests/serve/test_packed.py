@@ -6,16 +6,11 @@ import subprocess
 import sys
 import tempfile
 
+from harness import Checks
+
 MOAT = os.environ.get("MOAT", "build/moat")
 MODEL = os.environ.get("MOAT_TEST_MODEL", "")
-passed = failed = 0
-
-
-def check(what, ok):
-    global passed, failed
-    passed, failed = passed + ok, failed + (not ok)
-    if not ok:
-        print("FAIL", what)
+check = Checks()
 
 
 def logits(home, model=MODEL, wrap=()):  # SIGXFSZ stays ignored, as Python has it: a write beyond the limit fails then
@@ -85,8 +80,7 @@ def main():
         subprocess.run([MOAT, "rm", "m:t"], env={**os.environ, "MOAT_HOME": home}, check=True, capture_output=True)
         check("and loses it with the model", packed(home) == files)
     check("no store at all", logits("/proc/none") == first)
-    print(f"{passed} passed, {failed} failed")
 
 
 main()
-sys.exit(failed > 0)
+check.end()

@@ -10,16 +10,11 @@ import sys
 import tempfile
 import time
 
+from harness import Checks
+
 MOAT = os.environ.get("MOAT", "build/moat")
 MODEL = os.environ.get("MOAT_TEST_MODEL", "")
-passed = failed = 0
-
-
-def check(name, ok, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(ok), failed + (not ok)
-    if not ok:
-        print(f"FAIL {name}: {detail}")
+check = Checks()
 
 
 def run(*args, stdin=None):
@@ -131,5 +126,4 @@ if not MODEL:
     sys.exit(0)
 scripts()
 terminal()
-print(f"{passed} passed, {failed} failed")
-sys.exit(bool(failed))
+check.end()

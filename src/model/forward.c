@@ -85,14 +85,10 @@ void *plan_copy(struct pass *p, const void *ctx, size_t bytes) {
     return memcpy(to, ctx, bytes);
 }
 
-void plan_kept_loop(struct pass *p, const struct pool_loop *loop) {
+void plan_add(struct pass *p, struct pool_loop loop) {
     struct plan *plan = p->plan;
     ASSERT(plan->n_loops < plan->loops_max);
-    plan->loops[plan->n_loops++] = *loop;
-}
-
-void plan_loop(struct pass *p, uint32_t n, void (*run)(void *ctx, uint32_t item, unsigned thread), void *ctx) {
-    plan_kept_loop(p, &(struct pool_loop){.run = run, .ctx = ctx, .n = n});
+    plan->loops[plan->n_loops++] = loop;
 }
 
 /* ---- row ops ----------------------------------------------------------------------------------------------------------------- */
@@ -166,7 +162,8 @@ void pass_flush(struct pass *p, enum slot from, uint32_t k, unsigned kinds) {
             loop.acts[kind] = p->acts[kind];
     }
     loop.ops = plan_copy(p, p->ops, p->n_ops * sizeof *p->ops);
-    plan_loop(p, (p->n_rows + loop.rows - 1) / loop.rows, flush_rows, plan_copy(p, &loop, sizeof loop));
+    plan_add(p, (struct pool_loop){
+                    .run = flush_rows, .ctx = plan_copy(p, &loop, sizeof loop), .n = (p->n_rows + loop.rows - 1) / loop.rows});
     p->n_ops = 0;
 }
 

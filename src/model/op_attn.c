@@ -105,7 +105,10 @@ void op_attention(struct pass *p, const struct attn_opts *opts) {
     uint32_t pairs = p->n_jobs * loop.heads;
     bool each_split = pairs <= p->n_parts && loop.splits > 1;
     void *ctx = plan_copy(p, &loop, sizeof loop);
-    plan_loop(p, each_split ? pairs * loop.splits : pairs, each_split ? split_item : pair_item, ctx);
-    if (each_split)
-        plan_loop(p, pairs, merge_item, ctx);
+    if (each_split) {
+        plan_add(p, (struct pool_loop){.run = split_item, .ctx = ctx, .n = pairs * loop.splits});
+        plan_add(p, (struct pool_loop){.run = merge_item, .ctx = ctx, .n = pairs});
+    } else {
+        plan_add(p, (struct pool_loop){.run = pair_item, .ctx = ctx, .n = pairs});
+    }
 }

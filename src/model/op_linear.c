@@ -8,15 +8,10 @@
 
 #include <string.h>
 
-/* Items per thread in a loop: even sharing against the cost of claiming, of reading the inputs and of unpacking once more. Of few rows no
- * more bytes of weights than one thread reads in some 20 us. */
-enum {
-    ITEMS_PER_THREAD = 8,
-    ITEM_BYTES = 256 << 10,
-    ROWS_FEW = 4,
-    ROWS_LEAST = 32 /* of a cut: unpacking for so few costs 4 % */,
-    UNIT = 4
-};
+/* Items per thread in a loop: even sharing against the cost of claiming, of reading the inputs and of unpacking once more. */
+enum { ITEMS_PER_THREAD = 8, ROWS_FEW = 4, ROWS_LEAST = 32 /* of a cut: unpacking for so few costs 4 % */, UNIT = 4 };
+/* Weights of an item of few rows, at most: read by one thread in some 20 us. */
+enum { ITEM_BYTES = 256 << 10 };
 
 struct part {
     const struct linear *linear;
@@ -115,11 +110,12 @@ static void linears_in_piece(void *ctx, uint32_t item, unsigned thread) {
     }
 }
 
-static const float *keep_part(const struct part *part, const struct cut *cut, const float *piece) {
+static void keep_part(const struct part *part, const struct cut *cut, const float *piece) {
+    if (cut->from == cut->to)
+        return;
     float *y = place_of(part, cut);
-    for (uint32_t row = cut->row; cut->from < cut->to && row < cut->row_end; row++, y += part->y_stride)
-        memcpy(y, piece + (row - cut->row) * piece_stride(cut), outputs_of(part, cut) * sizeof *y);
-    return piece + piece_floats(cut);
+    for (uint32_t row = cut->row; row < cut->row_end; row++, piece += piece_stride(cut), y += part->y_stride)
+        memcpy(y, piece, outputs_of(part, cut) * sizeof *y);
 }
 
 static void linears_keep(void *ctx, uint32_t item, unsigned thread) {
@@ -127,7 +123,8 @@ static void linears_keep(void *ctx, uint32_t item, unsigned thread) {
     const float *piece = piece_of(loop->p, thread);
     for (uint32_t i = 0; i < loop->n_parts; i++) {
         struct cut cut = cut_of(loop, &loop->parts[i], item);
-        piece = keep_part(&loop->parts[i], &cut, piece);
+        keep_part(&loop->parts[i], &cut, piece);
+        piece += piece_floats(&cut);
     }
 }
 
@@ -149,8 +146,8 @@ static void share_out(struct linears_loop *loop, unsigned threads) {
     loop->rows = ceil_div(ceil_div(loop->n_rows, cuts), KERN_PANEL) * KERN_PANEL;
 }
 
-/* Whether the outputs of each item are few enough for `floats` of a piece, and others may run it again. A thread that is late reads
- * activations while they are written: nothing comes of it, but where data races are looked for this would be one. */
+/* Whether items may be run again, each with no more outputs than `floats` of a piece. A thread that is late reads activations while
+ * they are written: nothing comes of it, but where data races are looked for this would be one. */
 static bool may_run_again(const struct linears_loop *loop, size_t floats) {
 #ifdef __SANITIZE_THREAD__
     return false;
@@ -160,7 +157,7 @@ static bool may_run_again(const struct linears_loop *loop, size_t floats) {
         uint32_t units = ceil_div(kern_tiles(loop->parts[i].linear->w.n), loop->unit);
         n += ((size_t)ceil_div(units, loop->n_slices) * loop->unit + 1) * KERN_TILE * loop->n_rows;
     }
-    return loop->n_rows <= ROWS_FEW && n <= floats;
+    return pool_threads(loop->p->m->pool) > 1 && loop->n_rows <= ROWS_FEW && n <= floats;
 }
 
 static uint32_t n_items(const struct linears_loop *loop) {
@@ -190,10 +187,10 @@ static void plan_linears(struct linears_loop *loop, enum slot from, unsigned kin
     if (loop->n_rows == 0)
         return;
     bool again = may_run_again(loop, 2 * PIECE_FLOATS);
-    plan_kept_loop(loop->p, &(struct pool_loop){.run = again ? linears_in_piece : linears_item,
-                                                .keep = again ? linears_keep : NULL,
-                                                .ctx = plan_copy(loop->p, loop, sizeof *loop),
-                                                .n = n_items(loop)});
+    plan_add(loop->p, (struct pool_loop){.run = again ? linears_in_piece : linears_item,
+                                         .keep = again ? linears_keep : NULL,
+                                         .ctx = plan_copy(loop->p, loop, sizeof *loop),
+                                         .n = n_items(loop)});
 }
 
 void op_linears(struct pass *p, enum slot from, uint32_t n, const struct linear_out *outs) {
@@ -264,7 +261,7 @@ static void gate_in_piece(void *ctx, uint32_t item, unsigned thread) {
 static void gate_keep(void *ctx, uint32_t item, unsigned thread) {
     const struct linears_loop *loop = ctx;
     struct cut cut = cut_of(loop, loop->parts, item);
-    (void)keep_part(loop->parts, &cut, piece_of(loop->p, thread));
+    keep_part(loop->parts, &cut, piece_of(loop->p, thread));
 }
 
 static void op_gated(struct pass *p, enum slot from, enum act act, const struct ffn *w, enum slot to) {
@@ -276,10 +273,10 @@ static void op_gated(struct pass *p, enum slot from, enum act act, const struct 
     if (loop.n_rows == 0)
         return;
     bool again = may_run_again(&loop, PIECE_FLOATS);
-    plan_kept_loop(p, &(struct pool_loop){.run = again ? gate_in_piece : gate_item,
-                                          .keep = again ? gate_keep : NULL,
-                                          .ctx = plan_copy(p, &loop, sizeof loop),
-                                          .n = n_items(&loop)});
+    plan_add(p, (struct pool_loop){.run = again ? gate_in_piece : gate_item,
+                                   .keep = again ? gate_keep : NULL,
+                                   .ctx = plan_copy(p, &loop, sizeof loop),
+                                   .n = n_items(&loop)});
 }
 
 void op_ffn(struct pass *p, enum slot from, enum act act, const struct ffn *w) {
@@ -322,5 +319,5 @@ void op_logits(struct pass *p, enum slot from, const struct linear *output, cons
     struct logits_loop finish = {p, *opts};
     p->layer = p->m->hp.n_layers;
     plan_linears(&loop, from, add_part(&loop, output, p->logits, output->w.n));
-    plan_loop(p, p->n_rows, finish_logits, plan_copy(p, &finish, sizeof finish));
+    plan_add(p, (struct pool_loop){.run = finish_logits, .ctx = plan_copy(p, &finish, sizeof finish), .n = p->n_rows});
 }

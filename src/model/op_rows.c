@@ -230,7 +230,7 @@ void op_wanted(struct pass *p, unsigned slots) {
     ASSERT(!p->kept_wanted && pass_is_last(p));
     pass_flush(p, SLOT_X, 0, 0);
     struct wanted wanted = {p, slots, p->n_wanted};
-    plan_loop(p, 1, move_wanted, plan_copy(p, &wanted, sizeof wanted));
+    plan_add(p, (struct pool_loop){.run = move_wanted, .ctx = plan_copy(p, &wanted, sizeof wanted), .n = 1});
     p->n_rows = p->n_wanted;
     p->kept_wanted = true;
 }

@@ -123,10 +123,9 @@ static inline float *pass_at(const struct pass *p, enum slot s, uint32_t row) {
     return p->slot[s] + (size_t)row * p->m->width[s];
 }
 struct row_op *pass_queue(struct pass *p, void (*run)(struct pass *p, const struct row_op *op, uint32_t row));
-/* Plans a loop over n items, behind those planned before. ctx comes from plan_copy. */
-void plan_loop(struct pass *p, uint32_t n, void (*run)(void *ctx, uint32_t item, unsigned thread), void *ctx);
-void plan_kept_loop(struct pass *p, const struct pool_loop *loop); /* with what pool_loop calls keep */
-void *plan_copy(struct pass *p, const void *ctx, size_t bytes);    /* that lives as long as the plan */
+/* Plans a loop behind those planned before. Its ctx comes from plan_copy: as long-lived as the plan. */
+void plan_add(struct pass *p, struct pool_loop loop);
+void *plan_copy(struct pass *p, const void *ctx, size_t bytes);
 /* Plans to run what is queued on all rows, then to quantise (or lay out) `from` for the kinds of products in the mask (1 << kind). */
 void pass_flush(struct pass *p, enum slot from, uint32_t k, unsigned kinds);
 /* Of a row of the pass, while it runs. */

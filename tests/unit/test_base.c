@@ -321,6 +321,60 @@ static void pool_runs_again_what_a_late_thread_holds(void **state) {
     }
 }
 
+/* Chains of loops, some of which may be run again, over three rows of values in turn; threads are late by chance. */
+enum { CHAIN_VALUES = 24, CHAIN_LOOPS = 30, CHAIN_THREADS = 6 };
+struct mixing {
+    const _Atomic uint64_t *from;
+    _Atomic uint64_t *to;
+    uint64_t salt, results[CHAIN_THREADS];
+};
+
+static uint64_t mix(const _Atomic uint64_t *from, uint64_t salt) {
+    for (int i = 0; i < CHAIN_VALUES; i++)
+        salt = salt * 6364136223846793005u + atomic_load_explicit(&from[i], memory_order_relaxed);
+    return salt;
+}
+
+static void mix_run(void *ctx, uint32_t item, unsigned thread) {
+    struct mixing *m = ctx;
+    uint64_t chance = random_u64() % 1000;
+    if (chance < 3)
+        usleep((unsigned)chance * 300);
+    m->results[thread] = mix(m->from, m->salt + item);
+}
+
+static void mix_keep(void *ctx, uint32_t item, unsigned thread) {
+    struct mixing *m = ctx;
+    atomic_store_explicit(&m->to[item], m->results[thread], memory_order_relaxed);
+}
+
+static void mix_directly(void *ctx, uint32_t item, unsigned thread) {
+    mix_run(ctx, item, thread);
+    mix_keep(ctx, item, thread);
+}
+
+static void pool_keeps_what_late_threads_do_out_of_results(void **state) {
+    (void)state;
+    struct pool *p = pool_new(CHAIN_THREADS);
+    _Atomic uint64_t rows[3][CHAIN_VALUES] = {{0}}, expected[3][CHAIN_VALUES] = {{0}};
+    static struct mixing mixing[2][CHAIN_LOOPS]; /* of the run before, late threads may still look at them */
+    static struct pool_loop loops[2][CHAIN_LOOPS];
+    for (uint32_t round = 0; round < 200; round++) {
+        for (uint32_t i = 0; i < CHAIN_LOOPS; i++) {
+            struct mixing *m = &mixing[round % 2][i];
+            uint32_t n = (round + i) % 5 ? CHAIN_VALUES : 1;
+            *m = (struct mixing){.from = rows[i % 3], .to = rows[(i + 1) % 3], .salt = round * 1000 + i};
+            loops[round % 2][i] = i % 3 ? (struct pool_loop){.run = mix_run, .keep = mix_keep, .ctx = m, .n = n}
+                                        : (struct pool_loop){.run = mix_directly, .ctx = m, .n = n};
+            for (uint32_t item = 0; item < n; item++)
+                expected[(i + 1) % 3][item] = mix(expected[i % 3], m->salt + item);
+        }
+        pool_run(p, loops[round % 2], CHAIN_LOOPS);
+        assert_memory_equal(rows, expected, sizeof rows);
+    }
+    pool_free(p);
+}
+
 static void put_file(const char *folder, const char *path, const char *text) {
     char full[256];
     snprintf(full, sizeof full, "%s/%s", folder, path);
@@ -464,6 +518,7 @@ int main(void) {
         cmocka_unit_test(pool_takes_over_what_a_late_thread_has_not_begun),
         cmocka_unit_test(pool_runs_loops_in_order),
         cmocka_unit_test(pool_runs_again_what_a_late_thread_holds),
+        cmocka_unit_test(pool_keeps_what_late_threads_do_out_of_results),
         cmocka_unit_test(quotas_of_cgroups),
         cmocka_unit_test(nodes_of_a_machine),
         cmocka_unit_test(mbox_keeps_the_order),

@@ -11,7 +11,7 @@ import tempfile
 
 KINDS = [  # the first pattern that matches a function's name; the rest is "other"
     ("quantising activations", r"^acts_|^amx_fill"),
-    ("products", r"^(dot|dense|amx)_|^matmul|^(op_)?linear|^multiply"),
+    ("products", r"^(dot|dense|amx)_|^matmul|^(op_)?linear|^multiply|^gate_(item|piece|in)|^keep_part"),
     ("attention", r"^attn|^(batch|page)_|^axpy$|^kv_|^softmax|^merge|^split"),
     ("norms, rope, gates, residuals", r"norm|rope|silu|gelu|relu|softcap|^(add|scale|divide|clamp|maximum)$|^kern_exp|finite|embed|^kern_block|^flush_rows|^(op|pass|plan)_|^run_(?!again)|forward"),
     ("waiting and hand-over", r"^worker_main|^pool_|^work$|^take_|^claim|^begin$|^run_again|futex|sched|wake|switch|spin|idle|syscall|entry_|irq"),

@@ -6,8 +6,9 @@
  * of an earlier loop stands for a share that nobody has touched, so a loop begins without writing any.
  *
  * `loop` is generation (32) | n (32). A thread that wakes late can claim nothing of a loop that is over: all shares of it that held
- * items carry its generation and are empty, or carry a later one. `done` counts finished items, once for a share; who brings it to n begins the next loop, be it the caller of pool_run or not. A thread without work spins for a while (a
- * loop of a small model follows the one before within microseconds), then sleeps on a futex until the generation changes.
+ * items carry its generation and are empty, or carry a later one. `done` counts finished items, once for a share; who brings it to n
+ * begins the next loop, be it the caller of pool_run or not. A thread without work spins for a while (a loop of a small model
+ * follows the one before within microseconds), then sleeps on a futex until the generation changes.
  *
  * The kernel takes a thread off its core for milliseconds, which are hundreds of loops, and mostly within an item. If that may be run
  * again (pool_loop.keep), whoever has waited long enough does so: the item and how many uncounted ones its thread has finished are in
@@ -95,66 +96,49 @@ static void futex_wake(_Atomic uint32_t *word, int n) {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
-/* What a thread's word says of its share in a loop, [next, end). */
-struct left {
+/* Items [next, end). */
+struct range {
     uint32_t next, end;
-    bool touched; /* by its thread or another in this loop */
 };
 
-static struct left left_of(const struct pool *p, uint64_t loop, unsigned thread, uint64_t left) {
-    if (left >> 32 == loop >> 32)
-        return (struct left){(uint32_t)(left & 0xffff), (uint32_t)(left >> 16 & 0xffff), true};
-    uint32_t n = (uint32_t)loop;
-    return (struct left){pool_share(n, thread, p->n_threads), pool_share(n, thread + 1, p->n_threads), false};
+static uint64_t left_word(uint64_t loop, struct range left) {
+    return loop >> 32 << 32 | left.end << 16 | left.next;
 }
 
-static uint64_t left_word(uint64_t loop, uint32_t next, uint32_t end) {
-    return loop >> 32 << 32 | end << 16 | next;
-}
-
-static bool is_over(const struct pool *p, uint64_t loop) {
-    return atomic_load_explicit(&p->loop, memory_order_acquire) != loop;
-}
-
-/* Claims the next item of a thread's own share. */
-static bool claim(struct pool *p, uint64_t loop, unsigned thread, uint32_t *item) {
-    _Atomic uint64_t *word = &p->workers[thread].left;
+/* Takes from what is left of a share: its owner the first item, another the second half, or all if nobody has touched it in this
+ * loop. Half or all in one piece, since weights are read ahead. */
+static bool take(struct pool *p, uint64_t loop, unsigned of, bool own, struct range *taken) {
+    _Atomic uint64_t *word = &p->workers[of].left;
     uint64_t was = atomic_load_explicit(word, memory_order_acquire);
-    for (;;) {
-        struct left left = left_of(p, loop, thread, was);
-        if (left.next == left.end || (!left.touched && is_over(p, loop)))
-            return false;
-        if (atomic_compare_exchange_weak_explicit(word, &was, left_word(loop, left.next + 1, left.end), memory_order_acq_rel,
-                                                  memory_order_acquire)) {
-            *item = left.next;
-            return true;
+    struct range rest;
+    do {
+        bool touched = was >> 32 == loop >> 32;
+        struct range left = {(uint32_t)(was & 0xffff), (uint32_t)(was >> 16 & 0xffff)};
+        if (!touched) {
+            if (atomic_load_explicit(&p->loop, memory_order_acquire) != loop)
+                return false;
+            left = (struct range){pool_share((uint32_t)loop, of, p->n_threads), pool_share((uint32_t)loop, of + 1, p->n_threads)};
         }
-    }
+        if (left.next == left.end)
+            return false;
+        uint32_t middle = own ? left.next + 1 : touched ? left.next + (left.end - left.next) / 2 : left.next;
+        *taken = own ? (struct range){left.next, middle} : (struct range){middle, left.end};
+        rest = own ? (struct range){middle, left.end} : (struct range){left.next, middle};
+    } while (
+        !atomic_compare_exchange_weak_explicit(word, &was, left_word(loop, rest), memory_order_acq_rel, memory_order_acquire));
+    return true;
 }
 
-/* Makes what is left of another's share the thread's own, whose share is empty: the second half of it, or all if the other has not even
- * begun. In one piece, since weights are read ahead. */
-static bool take_over(struct pool *p, uint64_t loop, unsigned thread, unsigned from) {
-    _Atomic uint64_t *word = &p->workers[from].left;
-    uint64_t was = atomic_load_explicit(word, memory_order_acquire);
-    for (;;) {
-        struct left left = left_of(p, loop, from, was);
-        if (left.next == left.end || (!left.touched && is_over(p, loop)))
-            return false;
-        uint32_t middle = left.touched ? left.next + (left.end - left.next) / 2 : left.next;
-        if (atomic_compare_exchange_weak_explicit(word, &was, left_word(loop, left.next, middle), memory_order_acq_rel,
-                                                  memory_order_acquire)) {
-            atomic_store_explicit(&p->workers[thread].left, left_word(loop, middle, left.end), memory_order_release);
-            return true;
-        }
-    }
-}
-
-static bool take_over_any(struct pool *p, uint64_t loop, unsigned thread) {
-    for (unsigned t = 1; t < p->n_threads; t++)
-        if (take_over(p, loop, thread, (thread + t) % p->n_threads))
-            return true;
-    return false;
+/* Makes what is left of another's share the thread's own, whose share is empty. */
+static bool take_over(struct pool *p, uint64_t loop, unsigned thread) {
+    struct range taken;
+    unsigned t = 1;
+    while (t < p->n_threads && !take(p, loop, (thread + t) % p->n_threads, false, &taken))
+        t++;
+    if (t == p->n_threads)
+        return false;
+    atomic_store_explicit(&p->workers[thread].left, left_word(loop, taken), memory_order_release);
+    return true;
 }
 
 static void run_alone(const struct pool_loop *loop, unsigned thread) {
@@ -204,14 +188,15 @@ static uint32_t run_item(struct pool *p, const struct pool_loop *loop, uint64_t 
 
 /* Runs items of a loop until none is left to claim; false when there was none. */
 static bool take_part(struct pool *p, const struct run *r, uint64_t word, unsigned thread) {
-    uint32_t i = (uint32_t)(word >> 32) - r->first, item;
+    uint32_t i = (uint32_t)(word >> 32) - r->first;
+    struct range item;
     bool some = false;
     do {
         uint32_t n_done = 0;
-        for (; claim(p, word, thread, &item); some = true)
-            n_done = run_item(p, &r->loops[i], word, item, n_done, thread);
+        for (; take(p, word, thread, true, &item); some = true)
+            n_done = run_item(p, &r->loops[i], word, item.next, n_done, thread);
         count_done(p, r, i, n_done, thread);
-    } while (take_over_any(p, word, thread));
+    } while (take_over(p, word, thread));
     return some;
 }
 

@@ -4,6 +4,8 @@
 
 #include "compute.h"
 
+#include <time.h>
+
 /* ---- the machine ---------------------------------------------------------------------------------------------------- */
 
 struct ceilings {
@@ -15,7 +17,8 @@ struct ceilings {
 };
 /* The rates of `threads` threads at once, by CPU time, so that others who run do not lower them; the tier "c" has no loops, and rates of 0. Takes a second or two. */
 void ceilings_measure(const struct kern *kern, unsigned threads, uint64_t set_bytes, struct ceilings *out);
-uint64_t bench_cpu_ns(void); /* CPU time of this process, all threads */
+/* CPU time of this thread, or of this process: of threads that run on other CPUs the latter knows what their last tick told. */
+uint64_t bench_cpu_ns(clockid_t thread_or_process);
 /* CPU time that all processes of this machine have used, by the kernel's ticks; 0 where it does not tell. */
 uint64_t bench_busy_ns(void);
 /* The share of the machine's CPU time that others took, when all used busy_ns and we own_ns of it within wall_ns. A tick a CPU is

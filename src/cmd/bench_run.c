@@ -103,9 +103,9 @@ uint64_t bench_busy_ns(void) {
     return n < 7 ? 0 : (user + nice + system + irq + softirq + steal) * 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-uint64_t bench_cpu_ns(void) {
+uint64_t bench_cpu_ns(clockid_t thread_or_process) {
     struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    clock_gettime(thread_or_process, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -116,10 +116,10 @@ double bench_foreign(uint64_t busy_ns, uint64_t own_ns, uint64_t wall_ns) {
 }
 
 static void take_sample(struct run *b, struct bench_sample *to) {
-    uint64_t busy = bench_busy_ns(), cpu = bench_cpu_ns(), at = clock_ns();
+    uint64_t busy = bench_busy_ns(), cpu = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID), at = clock_ns();
     round_run(b);
     to->ns = clock_ns() - at;
-    to->cpu_ns = bench_cpu_ns() - cpu;
+    to->cpu_ns = bench_cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     to->foreign = bench_foreign(bench_busy_ns() - busy, to->cpu_ns, to->ns);
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 enum { PIECES = 64, SECONDS_TENTHS = 3, HUGE_PAGE = 2 << 20 };
 
@@ -30,22 +29,15 @@ static uint64_t walk(const uint64_t *memory, uint64_t n_words) {
     return sum;
 }
 
-/* Exact, which the process's is not: of threads that run on other CPUs it knows as much as their last tick told. */
-static uint64_t thread_cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void probe_item(void *ctx, uint32_t item, unsigned thread) {
     struct probe *p = ctx;
-    uint64_t start = thread_cpu_ns();
+    uint64_t start = bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
     (void)thread;
     if (p->loop)
         (void)p->loop(LOOP_STEPS);
     else
         p->sink[item] = walk(p->memory + item * p->piece_words, p->piece_words);
-    atomic_fetch_add(&p->cpu_ns, thread_cpu_ns() - start);
+    atomic_fetch_add(&p->cpu_ns, bench_cpu_ns(CLOCK_THREAD_CPUTIME_ID) - start);
 }
 
 /* Calls of probe_item per second of all threads together, the best of a few loops. */

@@ -160,10 +160,6 @@ static bool may_run_again(const struct linears_loop *loop, size_t floats) {
     return pool_threads(loop->p->m->pool) > 1 && loop->n_rows <= ROWS_FEW && n <= floats;
 }
 
-static uint32_t n_items(const struct linears_loop *loop) {
-    return loop->n_slices * ceil_div(loop->n_rows, loop->rows);
-}
-
 /* Adds a matrix; returns the kind of activations that it is multiplied with, as a mask. */
 static unsigned add_part(struct linears_loop *loop, const struct linear *linear, float *y, size_t y_stride) {
     ASSERT(loop->n_parts < LINEARS_MAX && linear->w.n <= y_stride);
@@ -171,27 +167,33 @@ static unsigned add_part(struct linears_loop *loop, const struct linear *linear,
     return 1u << kern_acts_kind(linear->w.type);
 }
 
-/* Plans what is queued and the activations of `from`; the parts are of these from then on. */
-static void flush_and_share_out(struct linears_loop *loop, enum slot from, unsigned kinds) {
+/* How items of products are run: their outputs go where they belong, or for items that may be run again into a piece, of so many
+ * floats at most, and are put there by keep. */
+struct way {
+    void (*direct)(void *ctx, uint32_t item, unsigned thread);
+    void (*in_piece)(void *ctx, uint32_t item, unsigned thread);
+    void (*keep)(void *ctx, uint32_t item, unsigned thread);
+    size_t floats;
+};
+
+/* Plans what is queued, the activations of `from`, and their products with the parts. */
+static void plan_products(struct linears_loop *loop, enum slot from, unsigned kinds, const struct way *way) {
     struct pass *p = loop->p;
     pass_flush(p, from, loop->parts[0].linear->w.k, kinds);
     loop->n_rows = p->n_rows;
-    for (uint32_t i = 0; i < loop->n_parts; i++)
-        loop->parts[i].acts = p->acts[kern_acts_kind(loop->parts[i].linear->w.type)];
-    if (loop->n_rows > 0)
-        share_out(loop, pool_threads(p->m->pool));
-}
-
-static void plan_linears(struct linears_loop *loop, enum slot from, unsigned kinds) {
-    flush_and_share_out(loop, from, kinds);
     if (loop->n_rows == 0)
         return;
-    bool again = may_run_again(loop, 2 * PIECE_FLOATS);
-    plan_add(loop->p, (struct pool_loop){.run = again ? linears_in_piece : linears_item,
-                                         .keep = again ? linears_keep : NULL,
-                                         .ctx = plan_copy(loop->p, loop, sizeof *loop),
-                                         .n = n_items(loop)});
+    for (uint32_t i = 0; i < loop->n_parts; i++)
+        loop->parts[i].acts = p->acts[kern_acts_kind(loop->parts[i].linear->w.type)];
+    share_out(loop, pool_threads(p->m->pool));
+    bool again = may_run_again(loop, way->floats);
+    plan_add(p, (struct pool_loop){.run = again ? way->in_piece : way->direct,
+                                   .keep = again ? way->keep : NULL,
+                                   .ctx = plan_copy(p, loop, sizeof *loop),
+                                   .n = loop->n_slices * ceil_div(loop->n_rows, loop->rows)});
 }
+
+static const struct way linears_way = {linears_item, linears_in_piece, linears_keep, 2 * PIECE_FLOATS};
 
 void op_linears(struct pass *p, enum slot from, uint32_t n, const struct linear_out *outs) {
     struct linears_loop loop = {.p = p};
@@ -200,7 +202,7 @@ void op_linears(struct pass *p, enum slot from, uint32_t n, const struct linear_
         ASSERT(outs[i].linear->w.k == outs[0].linear->w.k);
         kinds |= add_part(&loop, outs[i].linear, p->slot[outs[i].to], p->m->width[outs[i].to]);
     }
-    plan_linears(&loop, from, kinds);
+    plan_products(&loop, from, kinds, &linears_way);
 }
 
 void op_linear(struct pass *p, enum slot from, const struct linear *linear, enum slot to) {
@@ -264,19 +266,14 @@ static void gate_keep(void *ctx, uint32_t item, unsigned thread) {
     keep_part(loop->parts, &cut, piece_of(loop->p, thread));
 }
 
+static const struct way gate_way = {gate_item, gate_in_piece, gate_keep, PIECE_FLOATS};
+
 static void op_gated(struct pass *p, enum slot from, enum act act, const struct ffn *w, enum slot to) {
     struct linears_loop loop = {.p = p, .act = act};
     ASSERT(w->gate.w.k == w->up.w.k && w->gate.w.n == w->up.w.n);
     unsigned kinds = add_part(&loop, &w->gate, p->slot[to], p->m->width[to]);
     kinds |= add_part(&loop, &w->up, p->slot[to], p->m->width[to]);
-    flush_and_share_out(&loop, from, kinds);
-    if (loop.n_rows == 0)
-        return;
-    bool again = may_run_again(&loop, PIECE_FLOATS);
-    plan_add(p, (struct pool_loop){.run = again ? gate_in_piece : gate_item,
-                                   .keep = again ? gate_keep : NULL,
-                                   .ctx = plan_copy(p, &loop, sizeof loop),
-                                   .n = n_items(&loop)});
+    plan_products(&loop, from, kinds, &gate_way);
 }
 
 void op_ffn(struct pass *p, enum slot from, enum act act, const struct ffn *w) {
@@ -318,6 +315,6 @@ void op_logits(struct pass *p, enum slot from, const struct linear *output, cons
     struct linears_loop loop = {.p = p};
     struct logits_loop finish = {p, *opts};
     p->layer = p->m->hp.n_layers;
-    plan_linears(&loop, from, add_part(&loop, output, p->logits, output->w.n));
+    plan_products(&loop, from, add_part(&loop, output, p->logits, output->w.n), &linears_way);
     plan_add(p, (struct pool_loop){.run = finish_logits, .ctx = plan_copy(p, &finish, sizeof finish), .n = p->n_rows});
 }

@@ -432,7 +432,7 @@ static int collect_garbage(struct store *s, const struct index *index, uint64_t 
 }
 
 /* On a full disk packed weights make room: the next start packs them again. */
-static int write_index_somehow(struct store *s, const struct index *index, uint64_t *freed, struct err *e) {
+static int write_index_making_room(struct store *s, const struct index *index, uint64_t *freed, struct err *e) {
     struct err first = {0};
     if (write_index(s, index, &first) == 0)
         return 0;
@@ -451,7 +451,7 @@ static int remove_locked(struct store *s, const char *ref, uint64_t *freed, stru
     if (r == 0) {
         index.n--;
         memmove(&index.rows[at], &index.rows[at + 1], (index.n - at) * sizeof index.rows[0]);
-        r = write_index_somehow(s, &index, freed, e);
+        r = write_index_making_room(s, &index, freed, e);
     }
     if (r == 0)
         r = collect_garbage(s, &index, freed, e);

@@ -11,6 +11,8 @@ import time
 import traceback
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
+from tally import Tally
 BUILD = os.path.dirname(os.environ.get("MOAT", os.path.join(ROOT, "build", "moat")))
 FAKE = os.path.join(BUILD, "fake", "moat")
 REAL = os.path.join(BUILD, "moat")
@@ -20,20 +22,11 @@ class Skip(Exception):
     pass
 
 
-class Checks:
-    """Of a script that is one long test: counts them, names what failed, and ends the script."""
-
-    def __init__(self):
-        self.passed = self.failed = 0
+class Checks(Tally):
+    """Of a script that is one long test."""
 
     def __call__(self, name, ok, detail=""):
-        self.passed, self.failed = self.passed + bool(ok), self.failed + (not ok)
-        if not ok:
-            print(f"FAIL {name}: {detail}")
-
-    def end(self):
-        print(f"{self.passed} passed, {self.failed} failed")
-        sys.exit(self.failed > 0)
+        self.note(ok, name, detail)
 
 
 class Server:

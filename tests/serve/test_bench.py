@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 
 from harness import Checks
 
@@ -85,4 +86,4 @@ records()
 start()
 ceilings()
 errors()
-check.end()
+sys.exit(check.end())

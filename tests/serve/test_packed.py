@@ -83,4 +83,4 @@ def main():
 
 
 main()
-check.end()
+sys.exit(check.end())

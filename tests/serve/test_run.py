@@ -126,4 +126,4 @@ if not MODEL:
     sys.exit(0)
 scripts()
 terminal()
-check.end()
+sys.exit(check.end())
